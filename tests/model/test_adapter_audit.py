@@ -48,6 +48,16 @@ def save(folder: Path, tensors: Tensors, **config: Any) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("lacking", ["vera_lambda_b", "vera_lambda_d"])
+def test_half_of_two_vectors_is_damage(lacking: str, tmp_path: Path) -> None:
+    """As half of two matrices is."""
+    vectors = {"vera_lambda_b": torch.ones(6), "vera_lambda_d": torch.ones(4)}
+    tensors = {f"{PREFIX}{QUERY}.{name}": tensor for name, tensor in vectors.items()}
+    tensors.pop(f"{PREFIX}{QUERY}.{lacking}")
+    with pytest.raises(ArtefactError, match=f"{QUERY} has no {lacking}"):
+        audit_folder(save(tmp_path, {**tensors, **HEAD}, peft_type="VERA"))
+
+
 # --- alive and dead ----------------------------------------------------------------------------
 
 

@@ -165,16 +165,17 @@ def _audit_vectors(folder: Path, labels: tuple[str, ...] | None, method: Method)
     """
     tensors = read_tensors(weights_file(folder), without=method.constants)
     ends, states = [f".{vector}" for vector in method.vectors], []
-    for name in tensors:
-        if name.endswith(ends[0]):
-            layer = name.removesuffix(ends[0])
-            first, last = (tensors[layer + end] for end in (ends[0], ends[-1]))
-            norms = [float(np.linalg.norm(v)) for v in (last, first - method.start)]
-            # A factor of zero changes what a layer gives, and a product with zero does not.
-            works = all(map(math.isfinite, norms)) and min(norms[len(ends) == 1 :]) > 0
-            a, b = (norm if math.isfinite(norm) else None for norm in norms)
-            rank = len(last) if method.kinds else 1
-            states.append(AdapterState(layer, rank, a, b, dead=not works))
+    layers = (name.removesuffix(end) for end in ends for name in tensors if name.endswith(end))
+    for layer in dict.fromkeys(layers):
+        if lacking := [end for end in ends if layer + end not in tensors]:
+            raise _half(layer, lacking[0].removeprefix("."))
+        first, last = (tensors[layer + end] for end in (ends[0], ends[-1]))
+        norms = [float(np.linalg.norm(v)) for v in (last, first - method.start)]
+        # A factor of zero changes what a layer gives, and a product with zero does not.
+        works = all(map(math.isfinite, norms)) and min(norms[len(ends) == 1 :]) > 0
+        a, b = (norm if math.isfinite(norm) else None for norm in norms)
+        rank = len(last) if method.kinds else 1
+        states.append(AdapterState(layer, rank, a, b, dead=not works))
     if not states:
         raise _no_adapters(folder, method.peft_type, len(tensors))
     count, dead = len(states), sum(state.dead for state in states)
@@ -213,17 +214,21 @@ def _state(layer: str, factors: Sequence[Factor]) -> AdapterState:
     for letter in "AB":
         own = [factor.norm for factor in factors if factor.letter == letter]
         if not own:
-            raise ArtefactError(
-                "the adapter file holds only one half of an adapter",
-                seen=f"{layer} has no lora_{letter}",
-                next_step="restore the file from a copy, or save the adapter anew",
-            )
+            raise _half(layer, f"lora_{letter}")
         # B is two tensors where it has a bias of its own (lora_bias).
         norms[letter] = math.hypot(*own)
     works = all(math.isfinite(norm) and norm > 0 for norm in norms.values())
     a, b = (norm if math.isfinite(norm) else None for norm in norms.values())
     rank = next(factor.rows for factor in factors if factor.letter == "A")
     return AdapterState(layer, rank, a, b, dead=not works)
+
+
+def _half(layer: str, lacking: str) -> ArtefactError:
+    return ArtefactError(
+        "the adapter file holds only one half of an adapter",
+        seen=f"{layer} has no {lacking}",
+        next_step="restore the file from a copy, or save the adapter anew",
+    )
 
 
 def _holds_head(names: Collection[str], modules_to_save: Collection[str]) -> bool:

@@ -17,6 +17,7 @@ from tightfit.data.labels import LabelSet
 from tightfit.data.table import Table
 from tightfit.errors import ArtefactError, UsageError
 from tightfit.tasks import SingleLabel, read_task
+from tightfit.tasks.labelled_rows import LabelledRows
 
 TASK = SingleLabel.from_names(("World", "Sports", "<b>"))
 
@@ -67,26 +68,25 @@ def test_row_losses_are_what_the_paper_defines(smoothing: float) -> None:
 
 def test_balanced_weights_are_one_on_average() -> None:
     """A row weighs by the inverse frequency of its class: 6 / (3 x 3), 6 / (3 x 1), 6 / (3 x 2)."""
-    weights_K = TASK.class_weights(TRAINED_N, "balanced")
+    weights_K = TASK.class_weights(LabelledRows(TRAINED_N))
     np.testing.assert_array_equal(weights_K, np.array([2 / 3, 2.0, 1.0], dtype=np.float32))
     assert float(weights_K[TRAINED_N].mean()) == pytest.approx(1.0)
-    assert TASK.class_weights(TRAINED_N, "none").tolist() == [1.0, 1.0, 1.0]
 
 
 def test_a_class_without_rows_has_a_finite_weight() -> None:
     """It is never used, and must not be infinite."""
-    assert np.isfinite(TASK.class_weights(np.array([0, 0, 1]), "balanced")).all()
+    assert np.isfinite(TASK.class_weights(LabelledRows(np.array([0, 0, 1])))).all()
 
 
 def weighted(smoothing: float) -> torch.Tensor:
     """Our losses under class weights."""
-    weights_K = torch.from_numpy(TASK.class_weights(TRAINED_N, "balanced"))
+    weights_K = torch.from_numpy(TASK.class_weights(LabelledRows(TRAINED_N)))
     return TASK.row_losses(LOGITS_BK, TARGETS_B, smoothing, weights_K)
 
 
 def within_torch(smoothing: float) -> torch.Tensor:
     """What torch gives when it is handed the weights itself."""
-    weights_K = torch.from_numpy(TASK.class_weights(TRAINED_N, "balanced"))
+    weights_K = torch.from_numpy(TASK.class_weights(LabelledRows(TRAINED_N)))
     options: dict[str, Any] = {"reduction": "none", "label_smoothing": smoothing}
     return F.cross_entropy(LOGITS_BK, TARGETS_B, weight=weights_K, **options)
 

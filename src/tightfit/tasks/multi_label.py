@@ -151,15 +151,10 @@ class MultiLabel(Task):
             losses_BK = losses_BK * (1 + has_BK * (weights_K - 1))
         return losses_BK.mean(dim=1)
 
-    def class_weights(
-        self, targets_NK: NDArray[np.int8], kind: str, weights_N: Weights = None
-    ) -> NDArray[np.float32]:
-        """Of having each label: 1, or so that rows that have it weigh as much as those that have
-        not. ``kind`` is the setting ``optim.class_weights``."""
-        if kind == "none":
-            return np.ones(self.outputs, dtype=np.float32)
-        own_K = targets_NK.sum(axis=0, dtype=int).clip(1)
-        return ((len(targets_NK) - own_K) / own_K).clip(1, MOST_WEIGHT).astype(np.float32)
+    def class_weights(self, rows: LabelledRows) -> NDArray[np.float32]:
+        """Of having each label, so that rows that have it weigh as much as those that have not."""
+        own_K = rows.targets.sum(axis=0, dtype=int).clip(1)
+        return ((len(rows) - own_K) / own_K).clip(1, MOST_WEIGHT).astype(np.float32)
 
     @property
     def chance_loss(self) -> float:

@@ -159,15 +159,6 @@ class Rating(Task):
         """The squared error of each row, in standard deviations; nothing is smoothed or weighed."""
         return (logits_B1[:, 0] - self._standardised(targets_B).to(logits_B1.dtype)).square()
 
-    def class_weights(
-        self,
-        targets_N: NDArray[np.float64],
-        kind: str,
-        weights_N: Weights = None,
-    ) -> NDArray[np.float32]:
-        """None: ratings have no classes."""
-        return np.ones(1, dtype=np.float32)
-
     @property
     def chance_loss(self) -> float:
         """The loss of who answers the mean."""

@@ -131,19 +131,9 @@ class SingleLabel(Task):
         )
         return losses_B if weights_K is None else losses_B * weights_K[targets_B]
 
-    def class_weights(
-        self,
-        targets_N: NDArray[np.int64],
-        kind: str,
-        weights_N: Weights = None,
-    ) -> NDArray[np.float32]:
-        """The weight of a row by its own label, one number a label, 1 on average over rows.
-
-        ``kind`` is the setting ``optim.class_weights``; a row of weight 2 is two rows.
-        """
-        if kind == "none":
-            return np.ones(self.outputs, dtype=np.float32)
-        counts_K = np.bincount(targets_N, weights_N, minlength=self.outputs)
+    def class_weights(self, rows: LabelledRows) -> NDArray[np.float32]:
+        """The weight of a row by its own label, one number a label, 1 on average over rows."""
+        counts_K = np.bincount(rows.targets, rows.weights_N, minlength=self.outputs)
         weights_K = counts_K.sum() / (self.outputs * np.where(counts_K > 0, counts_K, 1))
         return weights_K.astype(np.float32)
 

@@ -153,12 +153,10 @@ class Task(ABC):
     ) -> torch.Tensor:
         """The loss of each row, ``losses_B``."""
 
-    @abstractmethod
-    def class_weights(
-        self, targets: NDArray[Any], kind: str, weights_N: Weights = None
-    ) -> NDArray[np.float32]:
-        """What :meth:`row_losses` weighs by; ``kind`` is the setting ``optim.class_weights``, and a
-        row of weight 2 is two rows."""
+    def class_weights(self, rows: LabelledRows) -> NDArray[np.float32]:
+        """What :meth:`row_losses` weighs by where rare labels are to count as much as others
+        (``optim.class_weights``): nothing, where there are no classes."""
+        return np.ones(self.outputs, dtype=np.float32)
 
     @property
     @abstractmethod

@@ -51,9 +51,10 @@ class Gradients:
         self._scaler, self._progress = scaler, progress
         setup = state.setup
         task, device = setup.classifier.task, setup.classifier.device
-        rows, kind = setup.train, setup.config.optim.class_weights
-        weights_K = task.class_weights(rows.targets, kind, rows.weights_N)
-        self._weights_K = torch.from_numpy(weights_K).to(device)
+        rows = setup.train
+        self._weights_K: torch.Tensor | None = None
+        if setup.config.optim.class_weights == "balanced":
+            self._weights_K = torch.from_numpy(task.class_weights(rows)).to(device)
         self._weights_N: torch.Tensor | None = None
         if rows.weights_N is not None:
             # Only ratios count: a step's size does not depend on the unit of the weights.

@@ -64,7 +64,7 @@ def _problem(setup: Setup, *, frozen: bool) -> SolvedProblem:
     if own is not None:
         return own
     if balanced:
-        weights_K = task.class_weights(rows.targets, "balanced", rows.weights_N)
+        weights_K = task.class_weights(rows)
         own_N = 1.0 if rows.weights_N is None else rows.weights_N
         rows = replace(rows, weights_N=own_N * weights_K[rows.targets].astype(np.float64))
     given = (features_NF, as_solved(rows), task.outputs)

@@ -21,7 +21,8 @@ from tests.toy_setups import (
 from tests.toys import WORDS
 from tightfit.data.text_tokenizer import tokenise
 from tightfit.engines.predictor import Predictor, check_max_length
-from tightfit.errors import SettingsError
+from tightfit.errors import SettingsError, UsageError
+from tightfit.families import COMPUTED
 from tightfit.model.classifier import Classifier, predict_logits
 
 
@@ -108,6 +109,13 @@ def test_the_order_of_texts_does_not_matter(predictor: Predictor) -> None:
     forth = predictor.predict(TEXTS).probabilities
     back = predictor.predict(TEXTS[::-1]).probabilities
     np.testing.assert_allclose(forth, back[::-1], atol=1e-6)
+
+
+def test_without_embeddings_all_families_that_have_them_are_named(predictor: Predictor) -> None:
+    """Those that are computed here; this one goes through ``transformers``."""
+    with pytest.raises(UsageError, match="embeddings are not available") as caught:
+        predictor.embeddings(TEXTS)
+    assert caught.value.allowed == ", ".join(COMPUTED)
 
 
 def test_the_longest_text_is_checked() -> None:

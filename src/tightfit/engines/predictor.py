@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tightfit.data.tokens import Tokens
 from tightfit.encoder import FrozenClassifier, LogitsOfTexts
 from tightfit.errors import SettingsError, UsageError
+from tightfit.families import COMPUTED
 from tightfit.progress import Progress
 from tightfit.tasks import Predictions, Task
 from tightfit.torch_modes import usual_modes
@@ -84,7 +85,8 @@ class Predictor:
         if not isinstance(self.model, FrozenClassifier):
             raise UsageError(
                 "embeddings are not available for this family of encoders",
-                next_step="use a model of the BERT, RoBERTa, DistilBERT or MPNet family",
+                allowed=", ".join(COMPUTED),
+                next_step="use a model of one of these families",
             )
         return self.model.embedder
 

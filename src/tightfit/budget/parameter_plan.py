@@ -26,7 +26,7 @@ class Plan:
     Raises:
         BudgetError: the total is over the cap; the message prints the whole sum.
         SettingsError: the layers contradict the method.
-        UsageError: there are fewer than two labels.
+        UsageError: the head has no output.
     """
 
     model: str

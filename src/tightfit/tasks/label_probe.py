@@ -101,9 +101,8 @@ class LabelProblem:
 
     def residual(self, found: LinearMap) -> float:
         """The largest entry of the objective's gradient at a map of the features as given."""
-        weight_KF = found.weight_KF * self.standard.scale_F
-        bias_K = found.bias_K + found.weight_KF @ self.standard.mean_F
-        return float(np.abs(self._slope(weight_KF, bias_K)[1]).max())
+        own = self.standard.redone(found)
+        return float(np.abs(self._slope(own.weight_KF, own.bias_K)[1]).max())
 
     def _solved(self, options: Mapping[str, float]) -> LinearMap:
         """The solution, as a map of standardised features."""

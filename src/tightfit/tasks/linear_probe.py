@@ -94,6 +94,11 @@ class Standard:
         weight_KF = weight_KF / self.scale_F
         return LinearMap(weight_KF, bias_K - weight_KF @ self.mean_F)
 
+    def redone(self, found: LinearMap) -> LinearMap:
+        """The other way round."""
+        bias_K = found.bias_K + found.weight_KF @ self.mean_F
+        return LinearMap(found.weight_KF * self.scale_F, bias_K)
+
 
 class SolvedProblem(Protocol):
     """What a head minimises that is solved."""
@@ -208,10 +213,9 @@ class RidgeProblem:
 
         That of a bias is divided by what is added up to it: no map in fp32 is surer of a mean.
         """
-        weight_KF = found.weight_KF * self.standard.scale_F
-        bias_K = found.bias_K + found.weight_KF @ self.standard.mean_F
-        errors_NK = self.x_NF @ weight_KF.T + bias_K - self.wanted_NK
-        slope_KF = errors_NK.T @ self.x_NF + len(self.x_NF) * self.penalty * weight_KF
+        own = self.standard.redone(found)
+        errors_NK = self.x_NF @ own.weight_KF.T + own.bias_K - self.wanted_NK
+        slope_KF = errors_NK.T @ self.x_NF + len(self.x_NF) * self.penalty * own.weight_KF
         summed_K = np.abs(found.bias_K) + np.abs(found.weight_KF) @ np.abs(self.standard.mean_F)
         drift_K = np.abs(errors_NK.mean(axis=0)) / np.maximum(1.0, summed_K)
         return 2 * float(max(np.abs(slope_KF).max() / len(errors_NK), drift_K.max()))

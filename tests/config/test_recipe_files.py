@@ -52,6 +52,15 @@ def test_faulty_files(content: str | None, message: str, tmp_path: Path) -> None
         load_config(str(file))
 
 
+@pytest.mark.parametrize("content", ["budget = 100_000", "[seed]\nfirst = 1"])
+def test_a_value_for_a_section_is_a_mistake(content: str, tmp_path: Path) -> None:
+    """And a section for a value, whatever is set inside of it besides."""
+    file = tmp_path / "mine.toml"
+    file.write_text(content)
+    with pytest.raises(SettingsError, match=r"(budget|seed) = [\s\S]*valid (dictionary|integer)"):
+        load_config(str(file), budget="100k")
+
+
 def test_a_run_folder_is_answered_with_its_file(
     finished: tightfit.TrainResult, tmp_path: Path
 ) -> None:

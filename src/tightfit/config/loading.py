@@ -245,7 +245,9 @@ def _resolved(name: str) -> dict[str, Any]:
     base = _resolved(str(own["extends"])) if "extends" in own else {}
     for key, value in own.items():
         if key not in ("about", "extends"):
-            base[key] = {**base.get(key, {}), **value} if isinstance(value, dict) else value
+            # A section where one value is due, or the reverse, is left to the check of them all.
+            both = isinstance(value, dict) and isinstance(base.get(key, {}), dict)
+            base[key] = {**base.get(key, {}), **value} if both else value
     # A file is no recipe of its own: whoever repeats a run asks for what it asked for.
     return base if from_file else {**base, "recipe": name}
 
@@ -270,7 +272,9 @@ def _assign(values: dict[str, Any], name: str, value: object) -> str | None:
         return f"unknown setting {name!r}" + (f"; {hint}" if hint else "")
     section, _, key = name.rpartition(".")
     # A section that no recipe fills has defaults of its own.
-    (values.setdefault(section, {}) if section else values)[key] = value
+    place = values.setdefault(section, {}) if section else values
+    if isinstance(place, dict):  # else a file has a value in its stead, which the check refuses
+        place[key] = value
     return None
 
 

@@ -6,6 +6,7 @@ import random
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from tightfit.batch_predict.stream import prefetched
 from tightfit.data.text_pair import texts_sha256
 from tightfit.engines.predictor import Predictor
 from tightfit.errors import DataError, UsageError
+from tightfit.progress import Bar
 from tightfit.tasks import Predictions, SingleLabel
 
 JOB = {"run": "one", "max_length": 48}
@@ -286,6 +288,28 @@ def test_a_shard_out_of_range_is_refused(text: str, words: str) -> None:
         Shard.parse(text)
     assert caught.value.exit_code == 2
     assert Shard.parse("3/8") == Shard(3, 8)
+
+
+class Totals(Notes):
+    """Remembers what its bars go up to."""
+
+    totals: list[int | None]
+
+    @contextmanager
+    def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
+        """Of the rows that are predicted."""
+        self.totals = [total] if what == "predicting" else []
+        with super().track(what, total, done) as bar:
+            yield bar
+
+
+@pytest.mark.parametrize(("shard", "rows"), [("1/2", 2048), ("2/2", 5), ("3/3", 0)])
+def test_a_shard_s_bar_ends_with_its_rows(shard: str, rows: int, run: Path, tmp_path: Path) -> None:
+    """It went up to all rows of the job, and stopped far below."""
+    heard = Totals()
+    texts = ["goal"] * (stream.STREAM_ROWS + 5)
+    found = predict(run, texts, tmp_path / "o.csv", shard=shard, progress=heard)
+    assert (found.rows, heard.totals) == (rows, [rows])
 
 
 def test_predict_takes_a_shard(run: Path, tmp_path: Path) -> None:

@@ -45,5 +45,10 @@ class Shard:
         """Whether a chunk, counted from 0, belongs to this shard: chunks are dealt out in turn."""
         return chunk % self.count == self.number - 1
 
+    def rows(self, total: int, chunk_rows: int) -> int:
+        """How many of ``total`` rows are this shard's, in chunks of ``chunk_rows``."""
+        starts = range((self.number - 1) * chunk_rows, total, self.count * chunk_rows)
+        return sum(min(chunk_rows, total - start) for start in starts)
+
 
 WHOLE = Shard(1, 1)

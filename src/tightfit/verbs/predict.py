@@ -150,7 +150,7 @@ def predict(
         records,
         out,
         replace(form, kept=first),
-        total=rows.count,
+        total=None if rows.count is None else share.rows(rows.count, STREAM_ROWS),
         shard=share,
         job=_job(loaded, used),
         progress=progress,

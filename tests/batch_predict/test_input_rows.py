@@ -105,6 +105,7 @@ def test_all_columns_are_also_those_that_come_late(tmp_path: Path) -> None:
         ),
         ({"keep": "date,txt"}, "no column 'txt'"),
         ({"id_column": "tiket"}, "did you mean 'ticket'. choose a column with id_column"),
+        ({"id_column": "date,ticket"}, "ids are in one column"),
     ],
 )
 def test_columns_that_are_not_there(options: dict[str, Any], words: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tightfit.data.rows import Rows
 from tightfit.data.sources import Columns, iter_records
+from tightfit.errors import DataError
 
 ID = "id"
 """The column of ids, in an input and in an output."""
@@ -48,24 +49,26 @@ def kept_columns(
             it.
 
     Raises:
-        DataError: there is no such column.
+        DataError: there is no such column, or several are named for the ids.
     """
     if id_column is None:
         alike = [name for name in rows.columns if name.strip().lower() == ID and name not in text]
-        found = [ID] if ID in alike else alike[:1]
+        ids = [ID] if ID in alike else alike[:1]
     else:
-        found = list(rows.resolve((id_column,), "--id-column"))
-    wanted = list(rows.all_columns()) if keep == KEEP_ALL else _named(rows, keep)
-    kept = dict(zip([ID] * len(found), found, strict=True))
+        ids = list(rows.resolve((id_column,), "--id-column"))
+    if len(ids) > 1:
+        raise DataError(
+            "ids are in one column",
+            seen=f"--id-column {id_column}",
+            next_step="name one; --keep hands others on",
+        )
+    names = [keep] if isinstance(keep, str) else keep
+    wanted = rows.all_columns() if keep == KEEP_ALL else rows.resolve(names, "--keep")
+    kept = {ID: ids[0]} if ids else {}
     for name in dict.fromkeys(wanted):
-        if name not in found:
+        if name not in ids:
             kept[_free(name, {ID, *taken, *kept})] = name
     return kept
-
-
-def _named(rows: Rows, keep: Sequence[str] | str) -> list[str]:
-    """The columns that ``--keep`` names: a whole name first, else a list joined by commas."""
-    return list(rows.resolve([keep] if isinstance(keep, str) else keep, "--keep"))
 
 
 def _free(name: str, taken: Collection[str]) -> str:

@@ -228,6 +228,17 @@ def test_pairs_of_texts(make: Make) -> None:
     assert np.array_equal(first.predict(frame), again.predict(pairs))
 
 
+def test_a_recipe_may_say_that_texts_are_pairs(make: Make, tmp_path: Path) -> None:
+    """A file of settings, such as that of a run; they were refused, with the setting to add."""
+    recipe = tmp_path / "paired.toml"
+    recipe.write_text("[data]\npair = true\n")
+    pairs = list(zip(TEXTS, TEXTS[::-1], strict=True))
+    fitted = make(recipe=str(recipe)).fit(pairs, RATINGS)
+    due = make(settings={"data.pair": True}).fit(pairs, RATINGS)
+    assert np.array_equal(fitted.predict(pairs), due.predict(pairs))
+    assert fitted.run_.config.data.pair
+
+
 def test_columns_are_known_again(make: Make) -> None:
     """In another order, and beside others; the texts of a pair would change places."""
     frame = pd.DataFrame({"one": TEXTS, "other": TEXTS[::-1]})

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from tightfit.config import DEFAULT_RECIPE, load_config
+from tightfit.config import DEFAULT_RECIPE
 from tightfit.data.sklearn_label_sets import dense
 from tightfit.data.sklearn_rows import labelled_rows
 from tightfit.data.table import Table
@@ -97,7 +97,7 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
             X,
             y,
             text_column=self.text_column,
-            pair=self._pair,
+            pair=self._asked.pair,
             sample_weight=sample_weight,
             class_weight=self.class_weight,
         )
@@ -158,8 +158,7 @@ class TightfitClassifier(ClassifierMixin, TextEstimator):
         Raises:
             ValueError: they would, or there are others among them.
         """
-        with as_scikit_learn():
-            declared = load_config(self.recipe, dict(self.settings or {})).data.labels
+        declared = self._asked.labels
         own, values = table.label_names or (), table.label_values or ()
         alike = len(declared) == len(own) and not set(declared) & set(own)
         counted = values == tuple(range(len(own))) and type(values[0]) is int

@@ -23,7 +23,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from tightfit.budget.parameter_plan import Plan
-from tightfit.config import DEFAULT_RECIPE
+from tightfit.config import DEFAULT_RECIPE, Data, load_config
 from tightfit.data.shared_work import SharedWork, sharing
 from tightfit.data.sklearn_rows import texts_of
 from tightfit.data.table import Table
@@ -214,11 +214,17 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             # The first text of a pair is the column that was the first, wherever it stands now.
             fitted = getattr(self, "_columns", [])
             names = fitted if fitted and all(name in X.columns for name in fitted) else None
-        return texts_of(X, names, pair=self._pair)
+        return texts_of(X, names, pair=self.run_.config.data.pair)
 
     @property
-    def _pair(self) -> bool:
-        return bool(dict(self.settings or {}).get("data.pair"))
+    def _asked(self) -> Data:
+        """What the parameters say of rows.
+
+        Raises:
+            ValueError: there is a mistake in them.
+        """
+        with as_scikit_learn():
+            return load_config(self.recipe, self.settings or {}).data
 
     def _seed(self) -> int:
         if self.random_state is None:

@@ -61,7 +61,8 @@ class TightfitRegressor(RegressorMixin, TextEstimator):
                 f"TightfitRegressor.fit takes no {' and no '.join(refused)}; rows may have weights "
                 "where each has one class, in TightfitClassifier"
             )
-        self._train(rated_rows(X, y, text_column=self.text_column, pair=self._pair), X)
+        rows = rated_rows(X, y, text_column=self.text_column, pair=self._asked.pair)
+        self._train(rows, X)
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:

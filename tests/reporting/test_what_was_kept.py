@@ -84,7 +84,7 @@ def test_what_is_not_read_of_long_texts(run: Run, kept: Any, words: str | None) 
     found, lengths = " ".join(warnings(cut)), rows(cut, explain=False).lengths
     assert ("never read" in found) == (words is not None)
     assert lengths is not None
-    assert lengths.y_name == ("texts" if words else "windows")
+    assert lengths.y.name == ("texts" if words else "windows")
     assert (words or "") in found
 
 

@@ -16,9 +16,8 @@ from tightfit.reporting.drawing import (
     Line,
     nice_range,
     percent_tick,
-    ticks,
-    x_scale,
-    y_scale,
+    x_axis,
+    y_axis,
 )
 from tightfit.run import Run
 from tightfit.tasks.calibrate import Calibration
@@ -122,7 +121,8 @@ def _chart(
 ) -> Chart:
     """A reliability diagram; ``what`` is counted, how probable it is said to be, and that it is."""
     start = places[0]
-    across, up = x_scale(start, 1.0), y_scale(start, 1.0)
+    across = x_axis("confidence" if what[1] == "sure" else "probability", places, percent_tick)
+    up = y_axis(f"share {what[2]}", places, percent_tick)
     rows = sum(point.rows for point in points)
     dots = tuple(
         Dot(
@@ -138,10 +138,8 @@ def _chart(
     return Chart(
         title=title,
         about=f"share {what[2]} by share {what[1]} in {len(points)} bins; perfect is the diagonal",
-        x_name="confidence" if what[1] == "sure" else "probability",
-        y_name=f"share {what[2]}",
-        x_ticks=ticks(across, places, percent_tick),
-        y_ticks=ticks(up, places, percent_tick),
+        x=across,
+        y=up,
         lines=(Line("", "guide", ((across(start), up(start)), (across(1.0), up(1.0))), False),),
         dots=dots,
     )

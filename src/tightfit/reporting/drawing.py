@@ -7,7 +7,7 @@ legible everywhere. Colours are names that the style sheet knows in light and da
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 400.0, 230.0
@@ -61,15 +61,39 @@ class Dot:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """Maps values from ``low`` to ``high`` to places from ``start`` to ``end``."""
+
+    name: str
+    """Empty where the title of the chart says it."""
+    low: float
+    high: float
+    start: float
+    end: float
+    labels: Mapping[float, str]
+    """What stands beside it, by value."""
+
+    def __call__(self, value: float) -> float:
+        """The place of a value, to a tenth of a unit."""
+        span = self.high - self.low
+        share = (value - self.low) / span if span else 0.5
+        return round(self.start + share * (self.end - self.start), 1)
+
+    @property
+    def ticks(self) -> tuple[Tick, ...]:
+        """The labelled places."""
+        return tuple(Tick(self(value), label) for value, label in self.labels.items())
+
+
+@dataclass(frozen=True)
 class Chart:
     """One picture: axes, and whatever is drawn between them."""
 
     title: str
     about: str
     """The picture in words, for those who do not see it."""
-    x_name: str
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
+    x: Axis
+    y: Axis
     lines: tuple[Line, ...] = ()
     bars: tuple[Bar, ...] = ()
     dots: tuple[Dot, ...] = ()
@@ -78,37 +102,11 @@ class Chart:
     mark: Tick | None = None
     """A vertical line with a word on it."""
     note: str = ""
-    y_name: str = ""
-    """Above the axis; empty where the title says it."""
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Maps values from ``low`` to ``high`` to places from ``start`` to ``end``."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        """The place of a value, to a tenth of a unit."""
-        span = self.high - self.low
-        share = (value - self.low) / span if span else 0.5
-        return round(self.start + share * (self.end - self.start), 1)
-
-
-def x_scale(low: float, high: float) -> Scale:
-    """Left to right, within the margins."""
-    return Scale(low, high, LEFT, WIDTH - RIGHT)
-
-
-def y_scale(low: float, high: float) -> Scale:
-    """Upwards, as on paper; an SVG counts downwards."""
-    return Scale(low, high, HEIGHT - BOTTOM, TOP)
-
-
-def nice_range(values: Sequence[float], *, floor: float, ceiling: float) -> list[float]:
+def nice_range(
+    values: Sequence[float], *, floor: float = -math.inf, ceiling: float = math.inf
+) -> list[float]:
     """Round numbers, 4 to 7 of them, from below the least value to above the greatest.
 
     Args:
@@ -124,11 +122,6 @@ def nice_range(values: Sequence[float], *, floor: float, ceiling: float) -> list
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     places = [round(i * step, 10) for i in range(first, max(last, first + 1) + 1)]
     return [min(max(place, floor), ceiling) for place in places if floor - step < place] or [floor]
-
-
-def ticks(scale: Scale, places: Sequence[float], label: Callable[[float], str]) -> tuple[Tick, ...]:
-    """A labelled tick at each of the places."""
-    return tuple(Tick(scale(place), label(place)) for place in places)
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:
@@ -150,3 +143,50 @@ def short(value: float) -> str:
     if abs(value) >= 1e4 or (abs(value) >= 1e3 and value % 100 == 0):
         return f"{value / 1e3:.3g}k"
     return f"{value:.4g}"
+
+
+def x_axis(name: str, values: Sequence[float], label: Callable[[float], str] = short) -> Axis:
+    """Left to right, within the margins, from the first value to the last; each has a label."""
+    return Axis(name, values[0], values[-1], LEFT, WIDTH - RIGHT, _labels(values, label))
+
+
+def y_axis(name: str, values: Sequence[float], label: Callable[[float], str] = short) -> Axis:
+    """The same upwards, as on paper; an SVG counts downwards."""
+    return Axis(name, values[0], values[-1], HEIGHT - BOTTOM, TOP, _labels(values, label))
+
+
+def _labels(values: Sequence[float], label: Callable[[float], str]) -> dict[float, str]:
+    return {value: label(value) for value in values}
+
+
+def histogram(
+    x: Axis,
+    y: Axis,
+    edges: Sequence[float],
+    counts: Sequence[int],
+    *,
+    tone: Callable[[float, float], str],
+    hint: Callable[[int, float, float], str],
+) -> tuple[Bar, ...]:
+    """A bar between each two neighbours of ``edges``, but for those of no height.
+
+    Args:
+        x: of the edges.
+        y: of the counts, from 0.
+        edges: ascending, one more than counts.
+        counts: whole numbers.
+        tone: of a bar, by its edges.
+        hint: to a bar, by its count and its edges.
+    """
+    return tuple(
+        Bar(
+            x=x(start) + 0.5,
+            y=y(count),
+            width=max(round(x(end) - x(start) - 1, 1), 0.5),
+            height=round(y(0) - y(count), 1),
+            tone=tone(start, end),
+            hint=hint(count, start, end),
+        )
+        for start, end, count in zip(edges, edges[1:], counts, strict=False)
+        if count
+    )

@@ -11,15 +11,7 @@ from tightfit.display import percent
 from tightfit.engines.leave_one_out import PAGE_TEXTS, PAGE_WORDS, Word
 from tightfit.errors import MissingExtraError, ModelError
 from tightfit.metrics.calibration import Scale
-from tightfit.reporting.drawing import (
-    Bar,
-    Chart,
-    nice_range,
-    short,
-    ticks,
-    x_scale,
-    y_scale,
-)
+from tightfit.reporting.drawing import Chart, histogram, nice_range, x_axis, y_axis
 from tightfit.run import Run
 from tightfit.tasks.validation_logits import ValidationLogits
 
@@ -210,23 +202,18 @@ def _lengths(tokens: TokenFacts | None, *, windows: bool) -> Chart | None:
     if tokens is None or tokens.lengths is None:
         return None
     edges, counts = tokens.lengths.edges, tokens.lengths.counts
-    across = x_scale(0, edges[-1])
-    places = nice_range([0, max([*counts, 1])], floor=0, ceiling=float("inf"))
-    up = y_scale(0, places[-1])
     cut, what = tokens.truncated, "windows" if windows else "texts"
-    bars = tuple(
-        Bar(
-            x=across(edge) + 0.5,
-            y=up(count),
-            width=round(across(end) - across(edge) - 1, 1),
-            height=round(up(0) - up(count), 1),
-            tone="alert" if cut and edge <= tokens.max_length < end else "accent",
-            hint=f"{count:,} {what} of {edge} to {end - 1} tokens",
-        )
-        for edge, end, count in zip(edges, edges[1:], counts, strict=False)
-        if count
+    across = x_axis("tokens", nice_range([0, edges[-1]], floor=0, ceiling=edges[-1]))
+    up = y_axis(what, nice_range([0, max([*counts, 1])], floor=0))
+    longest = tokens.max_length
+    bars = histogram(
+        across,
+        up,
+        edges,
+        counts,
+        tone=lambda start, end: "alert" if cut and start <= longest < end else "accent",
+        hint=lambda count, start, end: f"{count:,} {what} of {start} to {end - 1} tokens",
     )
-    steps = nice_range([0, edges[-1]], floor=0, ceiling=edges[-1])
     words = "No text was cut."
     if windows:
         words = f"A text of more than {tokens.max_length} tokens is read in several windows."
@@ -235,10 +222,8 @@ def _lengths(tokens: TokenFacts | None, *, windows: bool) -> Chart | None:
     return Chart(
         title="Length of the training texts",
         about=f"{what} by tokens, {tokens.mean:.0f} on average. {words}",
-        x_name="tokens",
-        y_name=what,
-        x_ticks=ticks(across, steps, short),
-        y_ticks=ticks(up, places, short),
+        x=across,
+        y=up,
         bars=bars,
         note=f"{tokens.mean:.0f} tokens on average. {words}",
     )

@@ -16,9 +16,8 @@ from tightfit.reporting.drawing import (
     percent_tick,
     short,
     thinned,
-    ticks,
-    x_scale,
-    y_scale,
+    x_axis,
+    y_axis,
 )
 from tightfit.run import Run
 
@@ -118,9 +117,9 @@ def _chart(
     if not values:
         return None
     steps = max(run.metrics.train.steps, 1)
-    across = x_scale(0, steps)
-    y_places = nice_range(values, floor=-math.inf, ceiling=ceiling)
-    up = y_scale(y_places[0], y_places[-1])
+    places = [place for place in nice_range([0, steps], floor=0, ceiling=steps) if place % 1 == 0]
+    across = x_axis("step", places, _step_word)
+    up = y_axis("", nice_range(values, ceiling=ceiling), label)
     lines = tuple(
         Line(name, tone, tuple((across(x), up(y)) for x, y in thinned(series[name])))
         for _, tone, name in SERIES
@@ -130,9 +129,8 @@ def _chart(
     return Chart(
         title=title[:1].upper() + title[1:],
         about=f"{what} while training; at the end {label(last[f'eval_{what}'])} in validation",
-        x_name="step",
-        x_ticks=_step_ticks(steps),
-        y_ticks=ticks(up, y_places, label),
+        x=across,
+        y=up,
         lines=lines,
         legend=tuple((tone, name) for _, tone, name in SERIES),
         mark=Tick(across(best), "kept"),
@@ -146,12 +144,8 @@ def _points(run: Run, key: str) -> list[Point]:
     return [(step, value) for step, value in found if value is not None and math.isfinite(value)]
 
 
-def _step_ticks(steps: int) -> tuple[Tick, ...]:
-    places = [place for place in nice_range([0, steps], floor=0, ceiling=steps) if place % 1 == 0]
-    across = x_scale(0, steps)
-    return tuple(
-        Tick(across(place), f"{place:,.0f}" if place < 1e4 else short(place)) for place in places
-    )
+def _step_word(step: float) -> str:
+    return f"{step:,.0f}" if step < 1e4 else short(step)
 
 
 def _duration(seconds: float) -> str:

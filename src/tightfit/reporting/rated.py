@@ -11,17 +11,15 @@ from numpy.typing import NDArray
 from tightfit.display import percent
 from tightfit.metrics.conformal import LEVEL, Reach
 from tightfit.reporting.drawing import (
-    Bar,
+    Axis,
     Chart,
     Dot,
     Line,
     Point,
-    Scale,
+    histogram,
     nice_range,
-    short,
-    ticks,
-    x_scale,
-    y_scale,
+    x_axis,
+    y_axis,
 )
 from tightfit.run import Run
 from tightfit.tasks.rating import Rating
@@ -83,9 +81,8 @@ def _scatter(
     if len(rows) > MOST_DOTS:
         rows = np.random.default_rng(0).choice(rows, MOST_DOTS, replace=False)
     both = np.concatenate([targets_N, values_N])
-    places = nice_range([float(both.min()), float(both.max())], floor=-np.inf, ceiling=np.inf)
-    low, high = places[0], places[-1]
-    across, up = x_scale(low, high), y_scale(low, high)
+    places = nice_range([float(both.min()), float(both.max())])
+    across, up = x_axis("given", places), y_axis("predicted", places)
     dots = tuple(
         Dot(across(given), up(said), RADIUS, up(said), f"given {given:.4g}, predicted {said:.4g}")
         for given, said in zip(targets_N[rows].tolist(), values_N[rows].tolist(), strict=True)
@@ -99,10 +96,8 @@ def _scatter(
     return Chart(
         title="Predicted by given",
         about=f"predicted rating by given rating of {len(rows)} rows; perfect is the diagonal",
-        x_name="given",
-        y_name="predicted",
-        x_ticks=ticks(across, places, short),
-        y_ticks=ticks(up, places, short),
+        x=across,
+        y=up,
         lines=lines,
         dots=dots,
         note=f"A perfect prediction is on the diagonal{sample}."
@@ -110,7 +105,7 @@ def _scatter(
     )
 
 
-def _diagonal(across: Scale, up: Scale, shift: float) -> tuple[Point, Point]:
+def _diagonal(across: Axis, up: Axis, shift: float) -> tuple[Point, Point]:
     """The part inside the picture of the line on which predictions are off by ``shift``."""
     low, high = across.low, across.high
     start, end = max(low, low - shift), min(high, high - shift)
@@ -119,31 +114,22 @@ def _diagonal(across: Scale, up: Scale, shift: float) -> tuple[Point, Point]:
 
 def _errors(errors_N: NDArray[np.float64], reach: float | None) -> Chart:
     counts, edges = np.histogram(errors_N, bins=BINS)
-    wide = nice_range([float(edges[0]), float(edges[-1])], floor=-np.inf, ceiling=np.inf)
-    tall = nice_range([0, max(int(counts.max()), 1)], floor=0, ceiling=np.inf)
-    across, up = x_scale(wide[0], wide[-1]), y_scale(tall[0], tall[-1])
+    across = x_axis("predicted less given", nice_range([float(edges[0]), float(edges[-1])]))
+    up = y_axis("rows", nice_range([0, max(int(counts.max()), 1)], floor=0))
     limit = np.inf if reach is None else reach
-    bars = tuple(
-        Bar(
-            x=across(start) + 0.5,
-            y=up(count),
-            width=max(round(across(end) - across(start) - 1, 1), 0.5),
-            height=round(up(0) - up(count), 1),
-            tone="accent" if abs(start + end) / 2 <= limit else "alert",
-            hint=f"{count:,} rows off by {start:+.3g} to {end:+.3g}",
-        )
-        for start, end, count in zip(
-            edges.tolist(), edges[1:].tolist(), counts.tolist(), strict=False
-        )
-        if count
+    bars = histogram(
+        across,
+        up,
+        edges.tolist(),
+        counts.tolist(),
+        tone=lambda start, end: "accent" if abs(start + end) / 2 <= limit else "alert",
+        hint=lambda count, start, end: f"{count:,} rows off by {start:+.3g} to {end:+.3g}",
     )
     return Chart(
         title="How far off",
         about=f"rows by error; {(abs(errors_N) <= limit).mean():.0%} within the interval",
-        x_name="predicted less given",
-        y_name="rows",
-        x_ticks=ticks(across, wide, short),
-        y_ticks=ticks(up, tall, short),
+        x=across,
+        y=up,
         bars=bars,
         note="Errors outside the interval are in another colour." if reach else "",
     )

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tightfit.budget.budget_errors import head_words
 from tightfit.budget.parts import LayerPlan
-from tightfit.reporting.drawing import (
-    Bar,
-    Chart,
-    Scale,
-    Tick,
-    nice_range,
-    short,
-    ticks,
-    x_scale,
-    y_scale,
-)
+from tightfit.reporting.drawing import Axis, Bar, Chart, nice_range, x_axis, y_axis
 from tightfit.run import Run
 
 TONES = ("tone-1", "tone-2", "tone-3", "tone-4", "tone-5", "tone-6")
@@ -241,22 +230,21 @@ def _columns(
     """The columns in one chart, a slot for each layer of the encoder."""
     depth = 1 + max(column.layer for column in columns)
     tops = [column.base + column.value for column in columns]
-    places = nice_range([0.0, max(tops) or 1.0], floor=0.0, ceiling=math.inf)
-    across, up = x_scale(0, depth), y_scale(0.0, places[-1])
     every = -(-depth // 12)
+    numbers = {i + 0.5: str(i) for i in range(0, depth, every)}  # below the middle of each slot
+    across = replace(x_axis("layer of the encoder", (0, depth)), labels=numbers)
+    up = y_axis(y_name, nice_range([0.0, max(tops) or 1.0], floor=0.0))
     return Chart(
         title=title,
         about=f"{len(columns)} adapters in {depth} layers",
-        x_name="layer of the encoder",
-        y_name=y_name,
-        x_ticks=tuple(Tick(across(i + 0.5), str(i)) for i in range(0, depth, every)),
-        y_ticks=ticks(up, places, short),
+        x=across,
+        y=up,
         bars=tuple(_bar(column, across, up) for column in columns),
         legend=tuple((tone, name) for name, tone in tones.items()),
     )
 
 
-def _bar(column: _Column, across: Scale, up: Scale) -> Bar:
+def _bar(column: _Column, across: Axis, up: Axis) -> Bar:
     left = across(column.layer + column.left)
     right = across(column.layer + column.left + column.width)
     bottom, top = up(column.base), up(column.base + column.value)

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from markupsafe import escape
 
@@ -17,12 +18,15 @@ from tests.command import cli
 from tests.reports import HOSTILE, hostile, scores_of, with_outcomes
 from tests.toy_setups import Notes
 from tightfit import Run, TrainResult, evaluate, report, storage
+from tightfit.data.labels import LabelSet
 from tightfit.errors import ArtefactError, UsageError
 from tightfit.metrics.interval import Interval
 from tightfit.reporting.drawing import MOST_POINTS, nice_range, percent_tick, short, thinned
-from tightfit.reporting.examples import warnings
+from tightfit.reporting.examples import rows, warnings
 from tightfit.reporting.page import render
 from tightfit.reporting.spending import frozen_parameters, spending, weight_changes
+from tightfit.tasks import MultiLabel
+from tightfit.tasks.validation_logits import ValidationLogits
 
 
 @pytest.fixture(scope="module")
@@ -302,3 +306,16 @@ def test_json_files_are_read_as_written(finished: TrainResult, run: Run) -> None
     assert frozen_parameters(run) is not None
     assert run.validation is not None
     assert len(run.validation) == metrics["validation"]["n"]
+
+
+def test_labels_of_mistakes_are_answered_from_their_thresholds(run: Run) -> None:
+    """As everywhere else; what a half makes of the same probabilities is no answer of the run."""
+    task = MultiLabel(LabelSet(("joy", "love"), ("joy", "love")))
+    logits_NK = np.array([[0.3, -3], [3, -0.3]], dtype=np.float32)
+    kept = ValidationLogits.gather(task, logits_NK, np.array([[0, 0], [1, 0]]), ["dim", "bright"])
+    several = run.with_parts(task=task, validation=kept, calibration=None, temperature=1.0)
+    told = rows(several.with_parts(thresholds={0: 0.6, 1: 0.4}), explain=False)
+    assert [(each.text, each.predicted) for each in told.mistakes] == [("bright", "joy, love")]
+    told = rows(several.with_parts(thresholds={}), explain=False)
+    assert [(each.text, each.predicted) for each in told.mistakes] == [("dim", "joy")]
+    assert told.wrong == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tightfit.data.facts import SplitFacts, TokenFacts
@@ -10,10 +10,8 @@ from tightfit.data.text_pair import JOINT, TextPair
 from tightfit.display import percent
 from tightfit.engines.leave_one_out import PAGE_TEXTS, PAGE_WORDS, Word
 from tightfit.errors import MissingExtraError, ModelError
-from tightfit.metrics.calibration import Scale
 from tightfit.reporting.drawing import Chart, histogram, nice_range, x_axis, y_axis
 from tightfit.run import Run
-from tightfit.tasks.validation_logits import ValidationLogits
 
 BETWEEN = " ⟷ "
 """Between the texts of a pair."""
@@ -89,7 +87,8 @@ def rows(run: Run, *, explain: bool) -> Rows:
 
     Where the base model is not at hand the page says so.
     """
-    mistakes, reason = _mistakes(run), None
+    wrong = _wrong(run)
+    mistakes, reason = _mistakes(run, wrong), None
     explained = 0
     if explain and mistakes and run.task.one_class:
         try:
@@ -111,7 +110,7 @@ def rows(run: Run, *, explain: bool) -> Rows:
         labels_left_out=len(counts) - len(shown),
         lengths=_lengths(run.data.tokens, windows=run.decisions.long_text.value == "windows"),
         mistakes=mistakes,
-        wrong=len(run.validation.mistakes(1.0)) if run.validation else 0,
+        wrong=len(wrong),
         explained=explained,
         not_explained=reason,
     )
@@ -229,28 +228,29 @@ def _lengths(tokens: TokenFacts | None, *, windows: bool) -> Chart | None:
     )
 
 
-def _mistakes(run: Run) -> tuple[Mistake, ...]:
-    validation_logits = run.validation
-    if validation_logits is None:
+def _thresholds(run: Run) -> Mapping[int, float]:
+    """By which the rows of this page are answered: of one label a row without any, see the scores;
+    of several each label has its own from the start."""
+    return {} if run.task.one_class else run.thresholds
+
+
+def _wrong(run: Run) -> list[int]:
+    """Places of the validation rows that are answered wrongly, the surest first."""
+    rows = run.validation
+    return [] if rows is None else rows.mistakes(run.temperature, _thresholds(run))
+
+
+def _mistakes(run: Run, wrong: Sequence[int]) -> tuple[Mistake, ...]:
+    rows, shown = run.validation, wrong[:LISTED]
+    if rows is None:
         return ()
-    temperature = run.calibration.temperature if run.calibration else 1.0
+    said = rows.predictions(run.temperature, _thresholds(run)).select(shown)
+    sure = said.confidence.tolist() if rows.task.calibrates else [None] * len(shown)
+    told = zip(shown, rows.task.words(rows.targets_N[shown]), said.words(), sure, strict=True)
     return tuple(
-        _mistake(validation_logits, temperature, place)
-        for place in validation_logits.mistakes(temperature)[:LISTED]
-        if validation_logits.texts[place] is not None
-    )
-
-
-def _mistake(validation_logits: ValidationLogits, temperature: Scale, place: int) -> Mistake:
-    task, text = validation_logits.task, validation_logits.texts[place] or ""
-    said = validation_logits.predictions(temperature).select([place])
-    return Mistake(
-        text=text,
-        parts=_parts(text, ()),
-        true=task.words(validation_logits.targets_N[place : place + 1])[0],
-        predicted=said.words()[0],
-        confidence=float(said.confidence[0]) if task.calibrates else None,
-        row=int(validation_logits.rows_N[place]),
+        Mistake(text, true, predicted, confidence, int(rows.rows_N[place]), _parts(text, ()))
+        for place, true, predicted, confidence in told
+        if (text := rows.text(place)) is not None
     )
 
 

@@ -86,13 +86,20 @@ class ValidationLogits:
         texts = list(whole.values())
         return LabelledTexts(self.targets_N[list(whole)], texts, alike_N=numbered(texts))
 
-    def mistakes(self, temperature: Scale) -> list[int]:
+    def text(self, place: int) -> str | None:
+        """The text of a row, at most its first characters; None where it was not kept."""
+        whole = self.inputs[place] if self.inputs else None
+        return self.texts[place] if whole is None else mapped(whole, _cut)
+
+    def mistakes(
+        self, temperature: Scale, thresholds: Mapping[int, float] | None = None
+    ) -> list[int]:
         """Positions of the rows that were answered wrongly, the most confident first; of ratings
         all of them, the furthest off first."""
         if not self.task.calibrates:
             scores_N = self.task.row_scores(self.logits_NK, self.targets_N)
             return np.argsort(scores_N, kind="stable").tolist()
-        confidence_N, right_N = self.confidences(temperature)
+        confidence_N, right_N = self.confidences(temperature, thresholds)
         wrong = np.flatnonzero(~right_N)
         return wrong[np.argsort(-confidence_N[wrong], kind="stable")].tolist()
 

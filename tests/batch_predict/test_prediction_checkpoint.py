@@ -114,6 +114,16 @@ def test_the_file_is_the_same_to_the_byte(
     assert sorted(path.name for path in tmp_path.iterdir()) == [out.name, f"whole{suffix}"]
 
 
+def test_a_job_with_a_temperature_a_label_goes_on(predictor: Predictor, tmp_path: Path) -> None:
+    """Several labels have one each; the file has a list of them, and another never equals it."""
+    job = {**JOB, "temperature": (1.5, 0.5)}
+    with pytest.raises(KeyboardInterrupt):
+        write(Counter(predictor, fail_at=4), tmp_path / "out.csv", job=job)
+    counter = Counter(predictor)
+    write(counter, tmp_path / "out.csv", job=job)
+    assert counter.computed == len(CHUNKS) - 4
+
+
 def test_changed_rows_are_predicted_again(predictor: Predictor, tmp_path: Path) -> None:
     """Those chunks and no others: the row that was at fault was mended meanwhile."""
     interrupt(predictor, tmp_path / "out.csv", 4)

@@ -6,6 +6,7 @@ texts is read back instead of predicted, so that the output is the same to the b
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -29,11 +30,12 @@ class PredictionCheckpoint:
     Args:
         folder: where they are kept; made when the first one is.
         task: what an answer is.
-        job: whatever must be the same for them to be used: the run, how it reads texts.
+        job: whatever must be the same for them to be used: the run, how it reads texts. Plain JSON.
     """
 
     def __init__(self, folder: Path, task: Task, job: Mapping[str, object]) -> None:
-        self._folder, self._task, self._job = folder, task, dict(job)
+        self._folder, self._task = folder, task
+        self._job = json.loads(json.dumps(job))  # as it is read again: tuples are lists there
         if folder.is_dir() and not self._is_of_this_job():
             self.clear()
 

@@ -11,10 +11,11 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.toys import toy_rows
 from tightfit.data.facts import DataFacts
+from tightfit.data.labels import LabelSet
 from tightfit.errors import DataError
 from tightfit.experiments.baselines import run_baseline
 from tightfit.experiments.cells import MAJORITY, TFIDF
-from tightfit.tasks import SingleLabel
+from tightfit.tasks import MultiLabel, SingleLabel
 from tightfit.tasks.dataset import Dataset
 from tightfit.tasks.labelled_texts import LabelledTexts
 
@@ -90,3 +91,23 @@ def test_without_held_out_rows_each_is_scored_by_fits_without_it() -> None:
     assert run_baseline(TFIDF, seen).accuracy.value == 1
     seen = replace(seen, train=replace(own, parts_N=np.arange(24) % 4))
     assert run_baseline(TFIDF, seen).accuracy.value < 0.8
+
+
+@pytest.mark.parametrize("name", [MAJORITY, TFIDF])
+def test_a_class_whose_rows_are_all_in_one_part(name: str) -> None:
+    """To the fits without that part every row is of the other class."""
+    rows = toy_material(train=24)
+    own = replace(rows.train, targets=np.array([0] + [1] * 23))
+    crossed = replace(rows, train=replace(own, parts_N=np.arange(24) % 4), validation=own)
+    assert run_baseline(name, crossed).accuracy.value == 23 / 24
+
+
+def test_the_majority_has_a_label_that_every_row_has() -> None:
+    """And none that no row has; of others it is as probable as frequent."""
+    labels = LabelSet(NAMES, NAMES)
+    targets_NK = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0]], dtype=np.int8)
+    rows = LabelledTexts(targets_NK, ["a", "b", "c"])
+    several = Dataset(MultiLabel(labels), rows, rows, DataFacts("toys"))
+    found = run_baseline(MAJORITY, several)
+    # Three are given and four due, of which three are right.
+    assert found.scores["micro_f1"].value == pytest.approx(2 * 3 / 7)

@@ -44,9 +44,9 @@ def run_baseline(name: str, dataset: Dataset, embed: Embed | None = None) -> Row
     """Fit a baseline on the training rows and score it on the validation rows.
 
     Args:
-        name: one of :func:`baselines_of`.
+        name: one of ``BASELINES``, or of ``RATED``.
         dataset: the rows.
-        embed: of the last of these.
+        embed: for those on embeddings.
 
     Raises:
         DataError: the training rows have a single class, or no word at all.
@@ -132,8 +132,12 @@ def _probabilities(
     probabilities_NK = np.zeros((len(inputs), outputs))
     for part in np.unique(parts_N):
         own_N = parts_N == part
-        model.fit(inputs[~own_N], targets_N[~own_N])
-        probabilities_NK[own_N] = _spread(model, inputs[own_N], outputs)
+        known_N = targets_N[~own_N]
+        # Where a class has no row but in this part, one may be left, which linear models refuse.
+        single = dataset.task.one_class and len(np.unique(known_N)) < 2
+        fitted = DummyClassifier() if single else model
+        fitted.fit(inputs[~own_N], known_N)
+        probabilities_NK[own_N] = _spread(fitted, inputs[own_N], outputs)
     return probabilities_NK
 
 
@@ -141,8 +145,9 @@ def _spread(model: Any, inputs: NDArray[Any], outputs: int) -> NDArray[np.float6
     """Columns for all classes: one without a training row has no probability."""
     found: Any = model.predict_proba(inputs)
     if isinstance(found, list):
-        # Of each label the probabilities of having it not, and where some row has it, of having it.
-        return np.stack([(1 - each_B2[:, 0]) for each_B2 in found], axis=1)
+        # Of each label the probabilities of having it not and of having it, where some row does.
+        each = zip(found, model.classes_, strict=True)
+        return np.stack([shares_BP[:, own_P == 1].sum(axis=1) for shares_BP, own_P in each], axis=1)
     probabilities_BK = np.zeros((len(found), outputs))
     probabilities_BK[:, model.classes_] = found
     return probabilities_BK

@@ -15,7 +15,7 @@ from tightfit.diagnosis import Devices, Finding, Report
 from tightfit.engines.leave_one_out import Word
 from tightfit.engines.parity import Loss, Parity
 from tightfit.experiments.cells import Row
-from tightfit.exporting.exporter import Int8
+from tightfit.exporting.exported import Int8
 from tightfit.exporting.vocabulary import Vocabulary
 from tightfit.metrics.allowed_loss import Handover
 from tightfit.metrics.label_scores import LabelScores, LabelSetScores

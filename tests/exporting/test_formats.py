@@ -22,7 +22,8 @@ from tests.toys import SMALL, toy_tokenizer
 from tests.warm import Around
 from tightfit import Run
 from tightfit.errors import ProofError, UsageError
-from tightfit.exporting.exporter import ComparedRows, export
+from tightfit.exporting.exported import ComparedRows
+from tightfit.exporting.exporter import export
 from tightfit.exporting.format_names import FORMATS, check_format
 from tightfit.exporting.formats import merged_model, write_form
 from tightfit.model.adapter_folder import tensor_shapes

@@ -25,7 +25,8 @@ from tightfit.engines.engine import OnnxEngine, TorchEngine
 from tightfit.engines.parity import compare, joined, probes, refuse_difference
 from tightfit.errors import ArtefactError, MissingExtraError, ProofError
 from tightfit.exporting import onnx_graph
-from tightfit.exporting.exporter import ComparedRows, export
+from tightfit.exporting.exported import ComparedRows
+from tightfit.exporting.exporter import export
 from tightfit.exporting.format_names import check_format
 from tightfit.exporting.formats import merged_model
 

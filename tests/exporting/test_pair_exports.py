@@ -19,7 +19,8 @@ from tightfit import Run, import_adapter
 from tightfit.data.text_pair import TextPair
 from tightfit.errors import ProofError
 from tightfit.exporting import formats
-from tightfit.exporting.exporter import ComparedRows, export
+from tightfit.exporting.exported import ComparedRows
+from tightfit.exporting.exporter import export
 from tightfit.exporting.format_names import FORMATS
 from tightfit.families import reads_segments
 from tightfit.families.sizes import read_object

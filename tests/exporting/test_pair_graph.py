@@ -20,7 +20,8 @@ from tightfit import Run
 from tightfit.data.text_pair import TextPair
 from tightfit.errors import ProofError
 from tightfit.exporting import exporter, pair_graph
-from tightfit.exporting.exporter import ComparedRows, export
+from tightfit.exporting.exported import ComparedRows
+from tightfit.exporting.exporter import export
 from tightfit.exporting.pair_graph import put_side
 from tightfit.families import FAMILIES
 from tightfit.model.pair_reader import PairReader

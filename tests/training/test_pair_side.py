@@ -21,7 +21,8 @@ from tightfit.budget.parts import SidePlan
 from tightfit.data.text_pair import TextPair
 from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.errors import SettingsError
-from tightfit.exporting.exporter import ComparedRows, export
+from tightfit.exporting.exported import ComparedRows
+from tightfit.exporting.exporter import export
 from tightfit.exporting.format_names import FACTS_FILE
 from tightfit.model.locate import locate
 from tightfit.model.pair_reader import PairReader

@@ -29,7 +29,8 @@ from tightfit.engines.parity import spread
 from tightfit.engines.ray_engine import RayEngine
 from tightfit.engines.selection import Choice, Open, choose
 from tightfit.errors import MachineError, SettingsError
-from tightfit.exporting.exporter import ComparedRows, export
+from tightfit.exporting.exported import ComparedRows
+from tightfit.exporting.exporter import export
 from tightfit.exporting.format_names import FACTS_FILE, Format, ensure_onnx
 from tightfit.exporting.formats import GRAPH_FILE
 from tightfit.extras import available, ensure

@@ -8,8 +8,8 @@ that ``evaluate`` kept, and the figures of the comparison.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,8 @@ from tightfit.engines.parity import (
 )
 from tightfit.errors import ProofError
 from tightfit.exporting import onnx_graph
-from tightfit.exporting.folder_files import (
-    carried_side,
-    caveats,
-    recognised,
-    write_card,
-    write_example,
-)
+from tightfit.exporting.exported import ComparedRows, Exported, Int8
+from tightfit.exporting.folder_files import ExportFolder
 from tightfit.exporting.format_names import FACTS_FILE, LABELS_FILE, Format, check_format
 from tightfit.exporting.formats import GRAPH_FILE, Encode, open_form, write_form
 from tightfit.exporting.pair_graph import answers, put_side
@@ -51,58 +46,10 @@ from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks.label_set_thresholds import of_each_label
 
-MEASURED = ("int8", "without_side", "heads_alone", "vocabulary")
-"""What an export may say besides."""
-
 CLOSE = 0.005
 """Shares of equal labels that differ by less are about equal: a few rows of a sample."""
 
 WARM_ROWS = 32
-
-
-@dataclass(frozen=True)
-class ComparedRows:
-    """Texts on which run and export are compared, besides random tokens."""
-
-    texts: Sequence[str]
-    targets_N: NDArray[Any] | None
-    name: str
-    """Where they come from, for the record."""
-    trained: Sequence[str] = ()
-    """Those that the run was trained on, where they are at hand."""
-
-
-@dataclass(frozen=True)
-class Int8(Loss):
-    """The variant of int8 that was taken, and what it costs."""
-
-    variant: str
-    allowed: float = ACCURACY_LOSS
-
-
-@dataclass(frozen=True)
-class Exported:
-    """The figures of an export."""
-
-    parity: Parity
-    examples_per_second: float
-    """Rows of the comparison, tokens to logits, in one process."""
-    int8: Int8 | None
-    without_side: Loss | None
-    """What programs lose that leave out the run's side head, if it has one."""
-    heads_alone: Loss | None
-    """What they lose by reading heads of long texts, if the run reads more."""
-    vocabulary: Vocabulary | None
-    """What is kept of it, if it was cut."""
-    caveats: Mapping[str, str]
-    """What users should know, by what it is about."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``export.json`` and ``tightfit export --json`` have them."""
-        found = {"parity": asdict(self.parity), "examples_per_second": self.examples_per_second}
-        more = (getattr(self, name) for name in MEASURED)
-        told = zip(MEASURED, more, strict=True)
-        return found | {name: asdict(each) for name, each in told if each is not None}
 
 
 def export(
@@ -138,8 +85,8 @@ def export(
         run, vocabulary = _narrowed(run, rows)
     with progress.track(f"writing {form}", 1):
         write_form(run, form, folder)
-    carried = carried_side(run, form)
-    if run.side is not None and carried == "characters":
+    into = ExportFolder(run, form, folder)
+    if run.side is not None and into.side == "characters":
         run.side.write(folder)
     length = run.predictor.max_length
     engine, encode = open_form(form, folder, source=run.base, max_length=length)
@@ -150,18 +97,23 @@ def export(
     if form == "onnx-int8":
         int8 = _quantise(folder / GRAPH_FILE, comparison, portable=portable)
         parity = comparison.parity(OnnxEngine.open(folder / GRAPH_FILE), strict=False)
-    if carried == "pairs" and portable:
+    if into.side == "pairs" and portable:
         parity, int8 = _put_side(run, folder, comparison, parity, int8=int8)
-    without_side = comparison.without_side() if carried != "pairs" else None
-    speed, heads_alone = comparison.speed, comparison.heads_alone(run) if portable else None
-    words = caveats(run, form, (without_side, heads_alone), vocabulary, where=rows.name)
-    exported = Exported(parity, speed, int8, without_side, heads_alone, vocabulary, words)
+    exported = Exported(
+        parity,
+        comparison.speed,
+        int8,
+        without_side=comparison.without_side() if into.side != "pairs" else None,
+        heads_alone=comparison.heads_alone(run) if portable else None,
+        vocabulary=vocabulary,
+    )
+    exported = replace(exported, caveats=into.caveats(exported, rows.name))
     storage.write_json(folder / LABELS_FILE, run.task.to_json())
-    facts = _facts(run, form, rows, exported)
+    facts = _facts(into, rows, exported)
     if portable:
-        facts |= recognised(run, form, folder, engine)
-        write_example(run, form, folder)
-        write_card(run, form, folder, parity, int8=int8, caveats=words, where=rows.name)
+        facts |= into.recognised(engine)
+        into.write_example()
+        into.write_card(exported, rows.name)
     storage.write_json(folder / FACTS_FILE, facts)
     return exported
 
@@ -209,7 +161,7 @@ class Comparison:
             segments=self._tokens.segments is not None,
         )
         self.speed = 0.0
-        """Rows a second of the export that was looked at last."""
+        """Rows a second of the export whose parity was looked at last."""
 
     def check_tokens(self, encode: Encode) -> None:
         """The exported tokenizer must give the very tokens of the run's.
@@ -240,7 +192,9 @@ class Comparison:
         """
         engine = in_own_unit(engine, self._task)
         found = compare(self._task, self._run, engine, self._probes)
+        started = time.perf_counter()
         export_NK = self._all(engine, "the export")
+        self.speed = len(self._tokens) / (time.perf_counter() - started)
         found[self._rows.name] = parity_of(self._task, self._run_NK, export_NK)
         if strict:
             refuse_difference(found)
@@ -296,10 +250,7 @@ class Comparison:
     def _all(self, engine: Engine, who: str, tokens: Tokens | None = None) -> NDArray[np.float32]:
         tokens = self._tokens if tokens is None else tokens
         with self._progress.track(f"predicting with {who}", len(tokens.flat)) as bar:
-            started = time.perf_counter()
-            logits_NK = all_logits(engine, tokens, advance=bar.advance)
-        self.speed = len(tokens) / (time.perf_counter() - started)
-        return logits_NK
+            return all_logits(engine, tokens, advance=bar.advance)
 
 
 def _put_side(
@@ -381,10 +332,10 @@ def _answering(run: Run, exported: Exported) -> dict[str, Any]:
     return found
 
 
-def _facts(run: Run, form: Format, rows: ComparedRows, exported: Exported) -> dict[str, Any]:
-    pairs = carried_side(run, form) == "pairs"
+def _facts(into: ExportFolder, rows: ComparedRows, exported: Exported) -> dict[str, Any]:
+    run, pairs = into.run, into.side == "pairs"
     return {
-        "format": form,
+        "format": into.form,
         "base_model": run.base.public_name,
         "max_length": run.predictor.max_length,
         **({"single_max_length": run.decisions.max_length.value} if pairs else {}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tightfit.digests import file_sha256
 from tightfit.display import score_name
 from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.engines.parity import Loss, Parity
+from tightfit.exporting.exported import Exported
 from tightfit.exporting.format_names import FACTS_FILE, LABELS_FILE, Format
 from tightfit.exporting.vocabulary import Vocabulary
 from tightfit.model.embedded import EMBEDDED
@@ -87,87 +88,149 @@ _TEMPLATES = Environment(
 )
 
 
-def needed(run: Run, form: Format) -> str:
-    """The packages that the example needs, as pip is told."""
-    beside = ["numpy", "safetensors"] if carried_side(run, form) == "characters" else []
-    return " ".join(dict.fromkeys([*NEEDS[form].split(), *beside]))
+@dataclass(frozen=True)
+class ExportFolder:
+    """A run in another form, and the folder where it lies."""
 
+    run: Run
+    form: Format
+    path: Path
 
-def write_example(run: Run, form: Format, folder: Path) -> None:
-    """Write ``predict.py``, which answers texts with what the folder holds and without tightfit."""
-    name = "onnx.py.j2" if form.startswith("onnx") else "torch.py.j2"
-    facts = {"form": form, "base": run.base.public_name, "pair": run.config.data.pair}
-    facts |= {"needs": needed(run, form), "kind": run.task.kind, "side": carried_side(run, form)}
-    text = _TEMPLATES.get_template(name).render(**facts)
-    write_text(folder / EXAMPLE_FILE, text)
+    @property
+    def side(self) -> SideReads | None:
+        """What the side head reads that the folder brings along: a graph has any, others but
+        one."""
+        side = self.run.side
+        if side is None or not (side.portable or self.form.startswith("onnx")):
+            return None
+        return side.plan.reads
 
+    @property
+    def needed(self) -> str:
+        """The packages that the example needs, as pip is told."""
+        beside = ["numpy", "safetensors"] if self.side == "characters" else []
+        return " ".join(dict.fromkeys([*NEEDS[self.form].split(), *beside]))
 
-def recognised(run: Run, form: Format, folder: Path, engine: Engine) -> dict[str, Any]:
-    """By what the program knows what it was exported with: digests of the folder's files, and of
-    an adapter what it says of a text, since the base model lies elsewhere."""
-    read = [path for path in folder.iterdir() if path.is_file() and path.name not in _FREE]
-    if form.startswith("onnx"):
-        # The settings beside a graph are for other programs.
-        read = [path for path in read if path.name in _READ_BESIDE or path.suffix == ".onnx"]
-    digests = {path.name: file_sha256(path) for path in sorted(read)}
-    return {"sha256": digests} | ({"example": _known_text(run, engine)} if form == "peft" else {})
+    def write_example(self) -> None:
+        """Write ``predict.py``, which answers texts with what the folder holds and without
+        tightfit."""
+        run = self.run
+        name = "onnx.py.j2" if self.form.startswith("onnx") else "torch.py.j2"
+        facts = {"form": self.form, "base": run.base.public_name, "pair": run.config.data.pair}
+        facts |= {"needs": self.needed, "kind": run.task.kind, "side": self.side}
+        text = _TEMPLATES.get_template(name).render(**facts)
+        write_text(self.path / EXAMPLE_FILE, text)
 
+    def recognised(self, engine: Engine) -> dict[str, Any]:
+        """By what the program knows what it was exported with: digests of the folder's files, and
+        of an adapter what it says of a text, since the base model lies elsewhere."""
+        read = [each for each in self.path.iterdir() if each.is_file() and each.name not in _FREE]
+        if self.form.startswith("onnx"):
+            # The settings beside a graph are for other programs.
+            read = [each for each in read if each.name in _READ_BESIDE or each.suffix == ".onnx"]
+        digests = {each.name: file_sha256(each) for each in sorted(read)}
+        example = {"example": self._known_text(engine)} if self.form == "peft" else {}
+        return {"sha256": digests} | example
 
-def _known_text(run: Run, engine: Engine) -> dict[str, Any]:
-    """What the folder says of a text: with another base model it says something else."""
-    text = TextPair(*EXAMPLE_TEXTS) if run.config.data.pair else EXAMPLE_TEXTS[0]
-    tokens = tokenise(run.classifier.tokenizer, [text], run.predictor.max_length)
-    return {"text": text, "logits": all_logits(engine, tokens)[0].tolist()}
+    def _known_text(self, engine: Engine) -> dict[str, Any]:
+        """What the folder says of a text: with another base model it says something else."""
+        run = self.run
+        text = TextPair(*EXAMPLE_TEXTS) if run.config.data.pair else EXAMPLE_TEXTS[0]
+        tokens = tokenise(run.classifier.tokenizer, [text], run.predictor.max_length)
+        return {"text": text, "logits": all_logits(engine, tokens)[0].tolist()}
 
+    def write_card(self, exported: Exported, where: str) -> None:
+        """Write the run's card as that of the export: loaded otherwise, and compared with the
+        run.
 
-def write_card(
-    run: Run,
-    form: Format,
-    folder: Path,
-    parity: Parity,
-    *,
-    int8: Loss | None,
-    caveats: Mapping[str, str],
-    where: str,
-) -> None:
-    """Write the run's card as that of the export: loaded otherwise, and compared with the run.
-
-    Args:
-        run: the run.
-        form: of the folder.
-        folder: to write into.
-        parity: how it compares.
-        int8: what its weights of 8 bits cost, if it has such.
-        caveats: as :func:`caveats` tells them.
-        where: the rows come from on which it was compared.
-    """
-    of_run = run.artefact / CARD_FILE
-    card = ModelCard.load(of_run) if of_run.is_file() else None
-    if card is None or not _LOADING.search(card.text):
-        # An imported adapter has but the form that PEFT leaves to be filled in.
-        card = ModelCard(
-            f"---\n{ModelCardData().to_yaml()}\n---\n\n# Text classifier\n\n## Loading it\n\n-\n"
+        Args:
+            exported: the figures.
+            where: the rows come from on which they were measured.
+        """
+        run, form = self.run, self.form
+        of_run = run.artefact / CARD_FILE
+        card = ModelCard.load(of_run) if of_run.is_file() else None
+        if card is None or not _LOADING.search(card.text):
+            # An imported adapter has but the form that PEFT leaves to be filled in.
+            head = f"---\n{ModelCardData().to_yaml()}\n---\n\n# Text classifier\n\n"
+            card = ModelCard(f"{head}## Loading it\n\n-\n")
+        side_left_out = run.side is not None and self.side is None
+        longer = run.decisions.long_text.value != "head"
+        for apart, words in ((longer, _LONGER_READ), (side_left_out, _SIDE_LEFT_OUT)):
+            if apart:
+                # Whoever reads scores by program would take them for those of the folder.
+                card.data.eval_results = None
+                card.text = card.text.replace(_RESULTS, _RESULTS + words)
+        card.data.library_name = LIBRARY[form]
+        card.data.base_model_relation = "adapter" if form == "peft" else "finetune"
+        loading = (
+            f"`pip install {self.needed}`, then `python {EXAMPLE_FILE} < texts.txt` answers "
+            f"{_LINES[run.config.data.pair]}; the program is short enough to copy from. "
+            f"{_answer(run)}\n\n"
         )
-    side_left_out = run.side is not None and carried_side(run, form) is None
-    longer = run.decisions.long_text.value != "head"
-    for apart, words in ((longer, _LONGER_READ), (side_left_out, _SIDE_LEFT_OUT)):
-        if apart:
-            # Whoever reads scores by program would take them for those of the folder.
-            card.data.eval_results = None
-            card.text = card.text.replace(_RESULTS, _RESULTS + words)
-    card.data.library_name = LIBRARY[form]
-    card.data.base_model_relation = "adapter" if form == "peft" else "finetune"
-    loading = (
-        f"`pip install {needed(run, form)}`, then `python {EXAMPLE_FILE} < texts.txt` answers "
-        f"{_LINES[run.config.data.pair]}; the program is short enough to copy from. "
-        f"{_answer(run)}\n\n"
-    )
-    loading += base_words(run.base.public_name) * (form == "peft") + _confidence(run)
-    card.text = _LOADING.sub(lambda _: loading, card.text) + "\n" + _export(form, parity)
-    if int8 is not None:
-        card.text += f"\nWeights of 8 bits come {_cost(run, int8, where)}. {_INT8}\n"
-    card.text += "".join(f"\n## {about}\n\n{words}\n" for about, words in caveats.items())
-    card.save(folder / CARD_FILE)
+        loading += base_words(run.base.public_name) * (form == "peft") + _confidence(run)
+        card.text = _LOADING.sub(lambda _: loading, card.text) + "\n"
+        card.text += _export(form, exported.parity)
+        if exported.int8 is not None:
+            cost = _cost(run, exported.int8, where)
+            card.text += f"\nWeights of 8 bits come {cost}. {_INT8}\n"
+        card.text += "".join(
+            f"\n## {about}\n\n{words}\n" for about, words in exported.caveats.items()
+        )
+        card.save(self.path / CARD_FILE)
+
+    def caveats(self, exported: Exported, where: str) -> dict[str, str]:
+        """What other programs than the one in the folder do without, and what was left out.
+
+        Args:
+            exported: the figures.
+            where: the rows come from on which they were measured.
+        """
+        found, run = {}, self.run
+        if (kept := run.decisions.long_text.value) != "head":
+            cost = _costing(run, exported.heads_alone, where)
+            found["Long texts"] = (
+                f"the run reads {_KEPT[kept]} of texts longer than {run.predictor.max_length} "
+                f"tokens, and this folder their head alone, {EXAMPLE_FILE} too: of such texts it "
+                f"may answer otherwise{cost}. In the comparison with the run both read heads alone"
+            )
+        if run.thresholds:
+            others = "take one for all labels, mostly a half"
+            if run.task.one_class:
+                others = "answer the most probable label"
+            found["Thresholds"] = (
+                f"{threshold_words(run.task, run.thresholds, kept=False)}: {EXAMPLE_FILE} does so; "
+                f"other programs that load the folder {others}, unless they apply the thresholds "
+                f"in {FACTS_FILE}"
+            )
+        if run.side is not None:
+            decided, cost = run.decisions.side_factor, _costing(run, exported.without_side, where)
+            told = f"; when it was trained: {decided.reason}" if decided else ""
+            bare = self.side is None and not run.task.calibrates
+            told += "; it gives no intervals, since the run's would be too narrow" * bare
+            found["Side head"] = f"{self._side_words()}{cost}{told}"
+        if exported.vocabulary is not None:
+            found["Vocabulary"] = _pieces_words(run, exported.vocabulary, where)
+        return found
+
+    def _side_words(self) -> str:
+        if self.side is None:
+            return (
+                "the run's side head adds to the logits how both texts differ, each read by the "
+                "frozen encoder: tightfit and ONNX exports do so; this folder answers without it"
+            )
+        if self.side == "pairs":
+            length = self.run.decisions.max_length.value
+            return (
+                "the graph adds to the logits how both texts differ, each read by the frozen "
+                "encoder. It has inputs for them, single_input_ids and single_attention_mask: all "
+                f"first texts of a batch, then all second ones, each cut at {length} tokens. "
+                f"{EXAMPLE_FILE} gives them"
+            )
+        return (
+            f"a side head ({SIDE_FILE}) adds to the logits what it reads of a text's characters: "
+            f"{EXAMPLE_FILE} does so; other programs that load the folder answer without it"
+        )
 
 
 def base_words(base: str) -> str:
@@ -228,83 +291,13 @@ def _confidence(run: Run) -> str:
     )
 
 
-def carried_side(run: Run, form: Format) -> SideReads | None:
-    """What the side head reads that the folder brings along: a graph has any, others but one."""
-    if run.side is None or not (run.side.portable or form.startswith("onnx")):
-        return None
-    return run.side.plan.reads
-
-
-def caveats(
-    run: Run,
-    form: Format,
-    losses: tuple[Loss | None, Loss | None],
-    vocabulary: Vocabulary | None,
-    *,
-    where: str,
-) -> dict[str, str]:
-    """What other programs than the one in the folder do without, and what was left out.
-
-    Args:
-        run: the run.
-        form: of the folder.
-        losses: what is lost without its side head, where that can be left out, and by heads alone
-            of long texts, where it reads more.
-        vocabulary: what is kept of it, if it was cut.
-        where: the rows come from on which both were measured.
-    """
-    found = {}
-    without_side, heads_alone = losses
-    if (kept := run.decisions.long_text.value) != "head":
-        found["Long texts"] = (
-            f"the run reads {_KEPT[kept]} of texts longer than {run.predictor.max_length} tokens, "
-            f"and this folder their head alone, {EXAMPLE_FILE} too: of such texts it may answer "
-            f"otherwise{_costing(run, heads_alone, where)}. In the comparison with the run both "
-            "read heads alone"
-        )
-    if run.thresholds:
-        others = "take one for all labels, mostly a half"
-        if run.task.one_class:
-            others = "answer the most probable label"
-        found["Thresholds"] = (
-            f"{threshold_words(run.task, run.thresholds, kept=False)}: {EXAMPLE_FILE} does so; "
-            f"other programs that load the folder {others}, unless they apply the thresholds in "
-            f"{FACTS_FILE}"
-        )
-    if run.side is not None:
-        decided, cost = run.decisions.side_factor, _costing(run, without_side, where)
-        told = f"; when it was trained: {decided.reason}" if decided else ""
-        bare = carried_side(run, form) is None and not run.task.calibrates
-        told += "; it gives no intervals, since the run's would be too narrow" * bare
-        found["Side head"] = f"{_side_words(run, form)}{cost}{told}"
-    if vocabulary is not None:
-        found["Vocabulary"] = (
-            f"{vocabulary.kept:,} of {vocabulary.pieces:,} pieces are kept, those of the run's own "
-            "texts and single characters: texts within them have the tokens that they had. To see "
-            "what others lose: with the pieces of the training rows alone "
-            f"{vocabulary.outside:.1%} of the tokens of the rows compared would be others, "
-            f"{_cost(run, vocabulary.cost, where)}"
-        )
-    return found
-
-
-def _side_words(run: Run, form: Format) -> str:
-    carried = carried_side(run, form)
-    if carried is None:
-        return (
-            "the run's side head adds to the logits how both texts differ, each read by the "
-            "frozen encoder: tightfit and ONNX exports do so; this folder answers without it"
-        )
-    if carried == "pairs":
-        return (
-            "the graph adds to the logits how both texts differ, each read by the frozen encoder. "
-            "It has inputs for them, single_input_ids and single_attention_mask: all first texts "
-            f"of a batch, then all second ones, each cut at {run.decisions.max_length.value} "
-            f"tokens. {EXAMPLE_FILE} gives them"
-        )
+def _pieces_words(run: Run, vocabulary: Vocabulary, where: str) -> str:
     return (
-        f"a side head ({SIDE_FILE}) adds to the logits what it reads of a text's characters: "
-        f"{EXAMPLE_FILE} does so; other programs that load the folder answer without it"
+        f"{vocabulary.kept:,} of {vocabulary.pieces:,} pieces are kept, those of the run's own "
+        "texts and single characters: texts within them have the tokens that they had. To see "
+        "what others lose: with the pieces of the training rows alone "
+        f"{vocabulary.outside:.1%} of the tokens of the rows compared would be others, "
+        f"{_cost(run, vocabulary.cost, where)}"
     )
 
 

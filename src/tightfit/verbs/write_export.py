@@ -12,7 +12,7 @@ from tightfit.data.text_pair import TextPair
 from tightfit.display import Shown
 from tightfit.engines.parity import spread
 from tightfit.errors import TightfitError
-from tightfit.exporting.exporter import ComparedRows, Exported
+from tightfit.exporting.exported import ComparedRows, Exported
 from tightfit.exporting.exporter import export as export_classifier
 from tightfit.exporting.format_names import FACTS_FILE, Format
 from tightfit.progress import Progress
@@ -27,7 +27,7 @@ FALLBACK = "sample:test"
 """Texts to compare on where there are no others; their labels belong to another task."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class ExportResult(Shown, Exported):
     """What was written, and how it compares."""
 

@@ -168,8 +168,8 @@ def test_trainings_before_a_solved_head_share_the_time(
 ) -> None:
     """As many steps in each of the five, and in a resumed one; the first of all says how many."""
     stopped_clock(monkeypatch, Timing(step=step, evaluation=0.0, finishing=20))
-    setup = toy_job(bert, "train.folds=4", "optim.objective=contrastive")
-    said = Notes()
+    settings = ("train.folds=4", "optim.objective=contrastive", "contrastive.steps=15")
+    setup, said = toy_job(bert, *settings), Notes()
     short, _ = fit_into(setup, TimeLimit(2, 1000.0), said)
     assert short.schedule.total == fits
     assert says in (said.warned if fits == 1 else said.said)[-1]

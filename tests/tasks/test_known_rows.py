@@ -74,6 +74,15 @@ def test_rows_that_the_run_was_trained_on_do_not_validate() -> None:
     assert found.facts.validation_rows == len(found.validation)
 
 
+def test_kept_rows_count_where_all_others_with_weights_are_left_out() -> None:
+    """Their weight was the mean of none, and so were the scores."""
+    weighed = Table(NEW.texts, NEW.labels, weights=[2.0] * len(NEW))
+    found = joined(weighed, None, trained=False, learned=NEW.texts)
+    assert found.validation.texts == OLD.texts
+    assert found.validation.weights_N is not None
+    assert found.validation.weights_N.tolist() == [1.0] * len(OLD)
+
+
 def test_validation_rows_that_the_run_was_trained_on_are_told_of() -> None:
     """Those that are given stay; so do those held out, where there are no others."""
     told = "10 of the validation rows are among those that first was trained on"

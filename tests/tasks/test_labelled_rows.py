@@ -36,6 +36,14 @@ def test_rows_that_are_added_count_as_the_mean_and_are_in_no_part() -> None:
     assert both.parts_N[3:].tolist() == [-1] * 3
 
 
+def test_rows_behind_none_count_as_one() -> None:
+    """Of no weights there is no mean."""
+    none = LabelledTexts(np.zeros(0, np.int64), [], weights_N=np.zeros(0))
+    found = none.followed_by(ROWS).weights_N
+    assert found is not None
+    assert found.tolist() == [1.0] * 3
+
+
 def test_without_numbers_no_two_rows_are_alike() -> None:
     """And none counts more than another."""
     assert LabelledRows(np.zeros(3)).groups_N.tolist() == [0, 1, 2]

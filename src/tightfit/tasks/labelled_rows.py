@@ -40,11 +40,12 @@ class LabelledRows:
         )
 
     def followed_by(self, more: Self) -> Self:
-        """Others after them, each of which counts as much as these do on average, is like none of
-        these, and in no part."""
+        """Others after them, each of which counts as much as these do on average (as one, where
+        there are none of these), is like none of these, and in no part."""
         weights_N, parts_N, added = self.weights_N, self.parts_N, (0, len(more))
         if weights_N is not None:
-            weights_N = np.pad(weights_N, added, constant_values=weights_N.mean())
+            usual = weights_N.mean() if len(weights_N) else 1.0
+            weights_N = np.pad(weights_N, added, constant_values=usual)
         if parts_N is not None:
             parts_N = np.pad(parts_N, added, constant_values=-1)
         own_N, theirs_M = self.groups_N, more.groups_N

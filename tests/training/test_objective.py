@@ -35,9 +35,24 @@ def test_many_rows_take_more_steps(each: float, steps: int) -> None:
     assert ContrastiveSteps.of(Contrastive(), each, 7) == ContrastiveSteps(steps, 7, 4)
 
 
-@pytest.mark.parametrize(("batch", "classes"), [(12, 2), (5, 1), (2, 1)])
+@pytest.mark.parametrize(
+    ("classes", "batch", "rows", "shown"),
+    [(4, 64, 16, 4), (4, 32, 8, 4), (4, 16, 4, 4), (4, 8, 4, 2), (2, 16, 8, 2), (9, 16, 4, 4)],
+)
+def test_a_batch_that_is_asked_for_shows_several_classes(
+    classes: int, batch: int, rows: int, shown: int
+) -> None:
+    """However many rows of each there are: those of one class alone are told from no others."""
+    asked = Contrastive(batch=batch)
+    found = decide_class_rows(asked, np.repeat(np.arange(classes), 30), 30)
+    assert found.value == rows
+    assert (f"{batch} rows in a step" in found.reason) == (rows < 16)
+    assert ContrastiveSteps.of(asked, 30, rows).classes == shown
+
+
+@pytest.mark.parametrize(("batch", "classes"), [(16, 3), (12, 2), (5, 2), (2, 2)])
 def test_what_is_asked_for_is_taken(batch: int, classes: int) -> None:
-    """As many classes as the batch has room for, and one where it has none."""
+    """As many classes as the batch has room for, and two where it has less."""
     asked = Contrastive(steps=3, batch=batch, class_rows=5)
     rows = decide_class_rows(asked, np.zeros(64, np.int64), 30)
     assert (rows.value, rows.reason) == (5, ASKED)

@@ -258,7 +258,8 @@ class Contrastive(Section):
     """Optimiser steps that a class takes part in; where a step leaves classes out there are more in
     all. More of them learn few rows by heart: ``auto`` is 15, above 16 rows a class 20."""
     batch: RowCount = None
-    """Most rows in a step; with few classes there are fewer. ``auto``: of four classes."""
+    """Most rows in a step, but of two classes at least; with few classes there are fewer.
+    ``auto``: of four classes."""
     class_rows: RowCount = None
     """Rows of each class in a step, where it has them; a step leaves classes out for that.
     ``auto`` is 4, above 16 rows a class 16."""

@@ -52,7 +52,8 @@ class ContrastiveSteps:
     def of(cls, settings: Contrastive, each: float, class_rows: int) -> ContrastiveSteps:
         """Those that were asked for, or that suit so many rows a class."""
         steps = settings.steps or (15 if each <= FEW_ROWS else 20)
-        classes = CLASSES if settings.batch is None else max(1, settings.batch // class_rows)
+        # One class by itself has none to be told from.
+        classes = CLASSES if settings.batch is None else max(2, settings.batch // class_rows)
         return cls(steps, class_rows, classes)
 
 
@@ -75,9 +76,13 @@ def decide_class_rows(
     why = f"{each:.3g} rows a class"
     if each <= FEW_ROWS:
         return Decision(LEAST_CLASS_ROWS, why)
-    fitting = MOST_STEP_TOKENS // (min(CLASSES, len(np.unique(targets_N))) * longest)
+    limits = {f" of up to {longest} tokens": MOST_STEP_TOKENS // longest}
+    if settings.batch is not None:
+        limits[f", {settings.batch} rows in a step"] = settings.batch
+    limit, room = min(limits.items(), key=lambda each: each[1])
+    fitting = room // min(CLASSES, len(np.unique(targets_N)))
     rows = max(LEAST_CLASS_ROWS, min(MOST_CLASS_ROWS, fitting))
-    return Decision(rows, why + f" of up to {longest} tokens" * (rows < MOST_CLASS_ROWS))
+    return Decision(rows, why + limit * (rows < MOST_CLASS_ROWS))
 
 
 def decide_objective(

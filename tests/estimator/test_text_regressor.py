@@ -239,6 +239,16 @@ def test_a_recipe_may_say_that_texts_are_pairs(make: Make, tmp_path: Path) -> No
     assert fitted.run_.config.data.pair
 
 
+def test_a_recipe_may_need_another_parameter(make: Make, tmp_path: Path) -> None:
+    """A file without a cap, for one: before the rows are read it was looked at without it."""
+    recipe = tmp_path / "spent.toml"
+    recipe.write_text('[budget]\ncap = "none"\nallocation = "importance"\n')
+    free = {"adapters.rank": "auto"}
+    asked = make(recipe=str(recipe), budget=3, settings=free)
+    with pytest.raises(ValueError, match="parameters would train"):  # else that there is no cap
+        asked.fit(TEXTS, RATINGS)
+
+
 def test_columns_are_known_again(make: Make) -> None:
     """In another order, and beside others; the texts of a pair would change places."""
     frame = pd.DataFrame({"one": TEXTS, "other": TEXTS[::-1]})

@@ -223,8 +223,10 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Raises:
             ValueError: there is a mistake in them.
         """
+        own = {"budget": self.budget, "model": self.model, "minutes": self.minutes}
         with as_scikit_learn():
-            return load_config(self.recipe, self.settings or {}).data
+            # All of them: one may be a mistake without another.
+            return load_config(self.recipe, self.settings or {}, **own).data
 
     def _seed(self) -> int:
         if self.random_state is None:

@@ -25,14 +25,15 @@ def test_many_rows_a_class_are_drawn_more_at_a_time(
 ) -> None:
     """As far as four classes of the longest have room in a step."""
     targets_N = np.repeat(np.arange(classes), each)
-    found = decide_class_rows(Contrastive(), targets_N, longest)
+    found = decide_class_rows(Contrastive(), targets_N, longest, crowded=False)
     assert (found.value, found.reason) == (rows, reason)
+    assert decide_class_rows(Contrastive(), targets_N, longest, crowded=True).value == 4
 
 
-@pytest.mark.parametrize(("each", "steps"), [(16, 15), (16.5, 20)])
-def test_many_rows_take_more_steps(each: float, steps: int) -> None:
+@pytest.mark.parametrize(("rows", "steps"), [(4, 15), (5, 20)])
+def test_many_rows_in_a_step_take_more_steps(rows: int, steps: int) -> None:
     """Of four classes at most."""
-    assert ContrastiveSteps.of(Contrastive(), each, 7) == ContrastiveSteps(steps, 7, 4)
+    assert ContrastiveSteps.of(Contrastive(), rows) == ContrastiveSteps(steps, rows, 4)
 
 
 @pytest.mark.parametrize(
@@ -44,16 +45,16 @@ def test_a_batch_that_is_asked_for_shows_several_classes(
 ) -> None:
     """However many rows of each there are: those of one class alone are told from no others."""
     asked = Contrastive(batch=batch)
-    found = decide_class_rows(asked, np.repeat(np.arange(classes), 30), 30)
+    found = decide_class_rows(asked, np.repeat(np.arange(classes), 30), 30, crowded=False)
     assert found.value == rows
     assert (f"{batch} rows in a step" in found.reason) == (rows < 16)
-    assert ContrastiveSteps.of(asked, 30, rows).classes == shown
+    assert ContrastiveSteps.of(asked, rows).classes == shown
 
 
 @pytest.mark.parametrize(("batch", "classes"), [(16, 3), (12, 2), (5, 2), (2, 2)])
 def test_what_is_asked_for_is_taken(batch: int, classes: int) -> None:
     """As many classes as the batch has room for, and two where it has less."""
     asked = Contrastive(steps=3, batch=batch, class_rows=5)
-    rows = decide_class_rows(asked, np.zeros(64, np.int64), 30)
+    rows = decide_class_rows(asked, np.zeros(64, np.int64), 30, crowded=True)
     assert (rows.value, rows.reason) == (5, ASKED)
-    assert ContrastiveSteps.of(asked, 64, 5) == ContrastiveSteps(3, 5, classes)
+    assert ContrastiveSteps.of(asked, 5) == ContrastiveSteps(3, 5, classes)

@@ -256,13 +256,14 @@ class Contrastive(Section):
 
     steps: StepCount = None
     """Optimiser steps that a class takes part in; where a step leaves classes out there are more in
-    all. More of them learn few rows by heart: ``auto`` is 15, above 16 rows a class 20."""
+    all. More of them learn few rows by heart: ``auto`` is 15, or 20 where
+    a step has more than four rows of a class."""
     batch: RowCount = None
     """Most rows in a step, but of two classes at least; with few classes there are fewer.
     ``auto``: of four classes."""
     class_rows: RowCount = None
     """Rows of each class in a step, where it has them; a step leaves classes out for that.
-    ``auto`` is 4, above 16 rows a class 16."""
+    ``auto`` is 4, above 16 rows a class 16 at most; multilingual-e5-small always has 4."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
     """Largest learning rate of the phase."""
     temperature: Annotated[float, Field(gt=0)] = 0.1

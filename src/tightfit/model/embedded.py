@@ -41,6 +41,8 @@ class Embedded:
     """Of that file; another under its name is refused."""
     prefix: str = ""
     """What stood before every text that it was trained on."""
+    crowded: bool = False
+    """Whether all texts lie close together: the cosine of any two is not far from 1."""
     converted: bool = False
     """Whether the package keeps it in a form of its own, which is widened once into a folder."""
 
@@ -124,6 +126,7 @@ E5 = Embedded(
     "e5-small-q4.bin",
     "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
     prefix="query: ",
+    crowded=True,
     converted=True,
 )
 

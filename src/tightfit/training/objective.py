@@ -49,16 +49,16 @@ class ContrastiveSteps:
     classes: int
 
     @classmethod
-    def of(cls, settings: Contrastive, each: float, class_rows: int) -> ContrastiveSteps:
-        """Those that were asked for, or that suit so many rows a class."""
-        steps = settings.steps or (15 if each <= FEW_ROWS else 20)
+    def of(cls, settings: Contrastive, class_rows: int) -> ContrastiveSteps:
+        """Those that were asked for, or that suit so many rows of a class in a step."""
+        steps = settings.steps or (15 if class_rows <= LEAST_CLASS_ROWS else 20)
         # One class by itself has none to be told from.
         classes = CLASSES if settings.batch is None else max(2, settings.batch // class_rows)
         return cls(steps, class_rows, classes)
 
 
 def decide_class_rows(
-    settings: Contrastive, targets_N: NDArray[Any], longest: int
+    settings: Contrastive, targets_N: NDArray[Any], longest: int, *, crowded: bool
 ) -> Decision[int]:
     """Most rows of each class in a step of the contrastive phase.
 
@@ -69,6 +69,7 @@ def decide_class_rows(
         settings: what was asked for.
         targets_N: of the training rows.
         longest: tokens of the longest text.
+        crowded: see :class:`tightfit.model.embedded.Embedded`; more rows part them less.
     """
     if settings.class_rows is not None:
         return Decision(settings.class_rows, ASKED)
@@ -76,6 +77,8 @@ def decide_class_rows(
     why = f"{each:.3g} rows a class"
     if each <= FEW_ROWS:
         return Decision(LEAST_CLASS_ROWS, why)
+    if crowded:
+        return Decision(LEAST_CLASS_ROWS, f"{why} of an encoder whose texts lie close together")
     limits = {f" of up to {longest} tokens": MOST_STEP_TOKENS // longest}
     if settings.batch is not None:
         limits[f", {settings.batch} rows in a step"] = settings.batch

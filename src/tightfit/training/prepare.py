@@ -22,6 +22,7 @@ from tightfit.data.gpu import best_device
 from tightfit.data.tokens import Tokens
 from tightfit.families import Pooling, family_of
 from tightfit.model.classifier import Classifier, build
+from tightfit.model.embedded import EMBEDDED
 from tightfit.model.encoders import longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
 from tightfit.model.locate import Source
@@ -154,7 +155,11 @@ def _opened(
     if decisions.objective is not None and decisions.objective.value == "contrastive":
         # Which a training that an older version began has not on record.
         longest = int(train.tokens.lengths.max())
-        rows = decide_class_rows(config.contrastive, dataset.train.targets, longest)
+        known = EMBEDDED.get(source.name)
+        crowded = known is not None and known.crowded
+        rows = decide_class_rows(
+            config.contrastive, dataset.train.targets, longest, crowded=crowded
+        )
         decisions = replace(decisions, class_rows=decisions.class_rows or rows)
     return Setup(
         config,

@@ -21,7 +21,6 @@ from tightfit.config import Config, Decision, Decisions, Objective
 from tightfit.data.batch_order import divided, length_sorted
 from tightfit.data.batches import Batch, most_padded_tokens
 from tightfit.data.facts import LengthHistogram, TokenFacts
-from tightfit.data.label_strata import rows_a_class
 from tightfit.data.splits import limit_rows
 from tightfit.data.tokens import Tokens
 from tightfit.model.classifier import Classifier, predict_logits
@@ -161,9 +160,9 @@ class Setup:
     @property
     def contrastive(self) -> ContrastiveSteps:
         """The steps of the contrastive phase: in a cross-validation, too, those of all rows."""
-        each, rows = rows_a_class(self.dataset.train.targets.tolist()), self.decisions.class_rows
+        rows = self.decisions.class_rows
         assert rows is not None, "it was decided with the objective"
-        return ContrastiveSteps.of(self.config.contrastive, each, rows.value)
+        return ContrastiveSteps.of(self.config.contrastive, rows.value)
 
     @property
     def lr(self) -> float:

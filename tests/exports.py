@@ -37,8 +37,8 @@ def wide_encoder(folder: Path, family: str = "bert", **more: Any) -> Path:
 
 def toy_run(encoder: Path, out: Path, *settings: str, recipe: str = "tight") -> Path:
     """Seal a run whose trainable weights are random, as if it had been trained."""
-    lengths = [f"data.max_length={LENGTH}", f"predict.max_length={LENGTH}"]
-    config = toy_settings(encoder, *lengths, *settings, recipe=recipe)
+    length = f"data.max_length={LENGTH}"
+    config = toy_settings(encoder, length, *settings, recipe=recipe)
     source = locate(str(encoder))
     plan = plan_for(config, source, len(NAMES))
     torch.manual_seed(1)

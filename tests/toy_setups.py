@@ -56,7 +56,7 @@ PLAIN = [
 """What the published recipe trains; a test that wants more says so."""
 
 SHORT = [
-    *("data.max_length=32", "predict.max_length=32", "train.precision=fp32", *PLAIN),
+    *("data.max_length=32", "train.precision=fp32", *PLAIN),
     *("optim.objective=cross-entropy", "train.folds=0"),
 ]
 """Toy encoders have few positions, tests compare digits, and toy rows are few."""

@@ -147,7 +147,7 @@ def test_both_sides_run_and_are_written_down(
     words = ["--model", str(toy_encoder(tmp_path / "toy")), "--rows", "64", "--validation", "32"]
     words += ["--data", str(write_jsonl(tmp_path / "rows.jsonl", toy_rows(96)))]
     words += ["--sides", *sides, "--threads", "1"]
-    words += ["--set", "data.max_length=32", "--set", "predict.max_length=32"]
+    words += ["--set", "data.max_length=32"]
     words += ["--out", str(tmp_path / "RESULTS.md"), "--json", str(tmp_path / "found.json")]
     monkeypatch.setattr(speed, "run_process", warm.run_process)
     speed.main(words)

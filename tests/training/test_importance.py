@@ -160,7 +160,7 @@ def test_a_cap_of_billions_is_no_table_of_billions() -> None:
 
 def test_a_run_by_importance_trains(bert: Path, rows_file: Path, tmp_path: Path) -> None:
     """Its ranks are in the plan, and every proof holds."""
-    values = ["data.max_length=32", "predict.max_length=32", "optim.lr=1e-2", *IMPORTANCE]
+    values = ["data.max_length=32", "optim.lr=1e-2", *IMPORTANCE]
     result = tightfit.train(
         rows_file,
         model=str(bert),

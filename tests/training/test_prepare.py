@@ -152,12 +152,15 @@ def long_settings(bert: Path, *settings: str) -> Config:
 
 
 def test_lengths_are_those_that_the_encoder_has_positions_for(bert: Path) -> None:
-    """64 of the toy tokenizer; both lengths, each only if it is too long."""
+    """64 of the toy tokenizer; both lengths, each only if it is too long, and one as the other."""
     source, tokenizer = locate(str(bert)), toy_tokenizer()
     cut = Decision(64, f"the most that {bert} has positions for")
     assert decide_lengths(long_settings(bert), source, tokenizer) == (cut, cut)
+    both = Decision(20, ASKED)
     short = long_settings(bert, "data.max_length=20")
-    assert decide_lengths(short, source, tokenizer) == (Decision(20, ASKED), cut)
+    assert decide_lengths(short, source, tokenizer) == (both, both)
+    longer = short.with_values({"predict.max_length": 70})
+    assert decide_lengths(longer, source, tokenizer) == (both, cut)
 
 
 def test_lengths_that_fit_stay(bert: Path) -> None:

@@ -325,9 +325,9 @@ def test_lengths_that_were_lowered_are_those_that_were_asked_for(
     bert: Path, rows_file: Path, tmp_path: Path, stop: StopRequest
 ) -> None:
     """The encoder has 64 positions; the same command resumes."""
-    longer = ("data.max_length=100", "predict.max_length=100")
-    interrupted(bert, rows_file, tmp_path / "run", stop, *longer)
-    assert run(bert, rows_file, tmp_path / "run", *longer, resume=True).steps == STEPS
+    longer = "data.max_length=100"
+    interrupted(bert, rows_file, tmp_path / "run", stop, longer)
+    assert run(bert, rows_file, tmp_path / "run", longer, resume=True).steps == STEPS
 
 
 def test_changed_rows_are_refused(

@@ -31,7 +31,7 @@ NAMES = [
     *("head-only", "tight", "paper", "VeRA", "IA3", "bias tuning", "full fine-tuning"),
 ]
 SHORT = [
-    *("data.max_length=32", "predict.max_length=32", "train.precision=fp32", "optim.lr=1e-2"),
+    *("data.max_length=32", "train.precision=fp32", "optim.lr=1e-2"),
     *("adapters.rank=2", "data.validation_rows=0.25", "head.side=off"),
     "train.folds=0",
 ]

@@ -21,7 +21,7 @@ from tightfit.reporting.page import render
 LABELS = ["goal match team", "stock market"]
 """Words that the toy tokenizer knows."""
 
-LENGTHS = ["data.max_length=32", "predict.max_length=32", "train.precision=fp32"]
+LENGTHS = ["data.max_length=32", "train.precision=fp32"]
 
 
 def named(encoder: Path, out: Path, names: Any = LABELS, **options: Any) -> TrainResult:
@@ -103,7 +103,7 @@ def test_descriptions_stand_in_place_of_names(bert: Path, tmp_path: Path) -> Non
         "train.precision": "fp32",
     }
     options: dict[str, Any] = {"model": str(bert), "progress": Notes()}
-    lengths = {"data.max_length": 32, "predict.max_length": 32}
+    lengths = {"data.max_length": 32}
     made = tightfit.train(
         label_names=["1", "2"], out=tmp_path / "run", settings={**settings, **lengths}, **options
     )

@@ -265,9 +265,7 @@ def test_few_pairs_train_by_contrast(encoder: Path, tmp_path: Path) -> None:
 def test_the_estimator_takes_pairs(encoder: Path) -> None:
     """Tuples, arrays or two columns; others are a ValueError."""
     settings = {"data.pair": True, "train.max_steps": 2, "data.max_length": 32}
-    model = TightfitClassifier(
-        model=str(encoder), settings={**settings, "predict.max_length": 32}, random_state=1
-    )
+    model = TightfitClassifier(model=str(encoder), settings=settings, random_state=1)
     rows = pd.DataFrame(pair_rows(40))
     pairs = list(rows[COLUMNS].itertuples(index=False, name=None))
     model.fit(pairs, rows["label"])

@@ -119,7 +119,7 @@ def undecided(config: Config) -> Decisions:
     kept = config.data.long_text
     return Decisions(
         Decision(config.data.max_length, ASKED),
-        Decision(config.predict.max_length, ASKED),
+        Decision(config.predicted_length, ASKED),
         Decision("head" if kept == "auto" else kept, ASKED),
     )
 

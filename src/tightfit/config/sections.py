@@ -25,6 +25,7 @@ from tightfit.config.value_types import (
     Encoding,
     Epochs,
     Folds,
+    Length,
     Limit,
     Minutes,
     Names,
@@ -322,8 +323,9 @@ class Train(Section):
 class Predict(Section):
     """How a finished classifier is used."""
 
-    max_length: Annotated[int, Field(ge=4)]
-    """Longest text at inference, in tokens."""
+    max_length: Length = None
+    """Longest text at inference, in tokens. ``auto``: as while training, so that held-out
+    scores are those of the answers."""
     padded_tokens: Limit = None
     """Most tokens of one pass, padding included; none: what suits the processor's caches, or the
     GPU's free memory."""

@@ -41,9 +41,14 @@ class Config(Section):
     data: Data
     optim: Optim
     train: Train
-    predict: Predict
     tracking: Tracking
+    predict: Predict = Predict()
     contrastive: Contrastive = Contrastive()
+
+    @property
+    def predicted_length(self) -> int:
+        """Tokens of the longest text at inference."""
+        return self.predict.max_length or self.data.max_length
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> Self:

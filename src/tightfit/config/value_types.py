@@ -99,6 +99,8 @@ Epochs = Annotated[Annotated[float, Field(gt=0)] | None, _reads("auto"), _writes
 StepCount = Annotated[Annotated[int, Field(ge=1)] | None, _reads("auto"), _writes("auto")]
 RowCount = Annotated[Annotated[int, Field(ge=2)] | None, _reads("auto"), _writes("auto")]
 """Steps, and rows in one, or ``auto``: by how many rows there are."""
+Length = Annotated[Annotated[int, Field(ge=4)] | None, _reads("auto"), _writes("auto")]
+"""Tokens of the longest text that is read whole, or ``auto``: as many as while training."""
 Folds = Annotated[Annotated[int, Field(ge=0)] | None, _reads("auto"), _writes("auto")]
 """Parts of a cross-validation, or ``auto``; 0 holds rows out instead."""
 Blend = Annotated[Annotated[float, Field(gt=0, le=1)] | None, _reads("auto"), _writes("auto")]

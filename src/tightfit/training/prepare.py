@@ -80,7 +80,7 @@ def decide_lengths(
             return Decision(asked, ASKED)
         return Decision(longest, f"the most that {source.name} has positions for")
 
-    return within(config.data.max_length), within(config.predict.max_length)
+    return within(config.data.max_length), within(config.predicted_length)
 
 
 def prepare(

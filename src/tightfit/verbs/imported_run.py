@@ -178,7 +178,7 @@ def _config(
     if max_length is not None:
         length = check_max_length(max_length, longest)
     else:
-        length = int(facts.get("max_length", defaults.predict.max_length))
+        length = int(facts.get("max_length", defaults.predicted_length))
         length = length if longest is None else min(length, longest)
     ranks = [shape[0] for name, shape in adapter.shapes.items() if name.endswith("lora_A.weight")]
     return defaults.with_values(
@@ -193,7 +193,6 @@ def _config(
             "data.labels": names,
             "data.pair": facts.get("pair", False),
             "data.max_length": length,
-            "predict.max_length": length,
         }
     )
 

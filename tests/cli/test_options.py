@@ -138,6 +138,7 @@ def test_the_option_that_was_meant(given: str, seen: str) -> None:
     [
         ("train a.csv", "train --data a.csv"),
         ("train a.csv b.csv", "train --data a.csv --data b.csv"),
+        ("train --data a.csv b.csv", "train --data a.csv --data b.csv"),
         ("train --out a.csv a.csv", "train --out a.csv --data a.csv"),
         ("train -- a.csv", "train --data a.csv"),
         ("evaluate r sample:test --json", "evaluate r --data sample:test --json"),
@@ -156,12 +157,23 @@ def test_rows_without_data(
     assert f"\n  next:    tightfit {meant}\n" in result.stderr
 
 
-@pytest.mark.parametrize("given", ["train nope.csv", "plan .", "train --data a.csv ."])
+@pytest.mark.parametrize("given", ["train nope.csv", "plan ."])
 def test_arguments_that_are_no_rows(given: str) -> None:
-    """No file, a verb without rows, or rows that are given already."""
+    """No file, or a verb without rows."""
     result = cli(*given.split())
     assert result.exit_code == 2
     assert "unexpected extra argument" in result.stderr
+
+
+def test_a_pattern_that_the_shell_wrote_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one option is one source."""
+    monkeypatch.chdir(tmp_path)
+    Path("b.csv").write_text("text,label\n", "utf-8")
+    result = cli("check", "--data", "a.csv", "b.csv")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "seen:    b.csv beside them\n  next:    write a pattern in quotes" in result.stderr
 
 
 @pytest.mark.parametrize("verb", ["plan", "train"])

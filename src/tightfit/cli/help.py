@@ -48,8 +48,11 @@ class VerbHelp(TyperCommand):
         """
         options, extra, given = self._parsed(ctx, args)
         data = [each for each in self.get_params(ctx) if "--data" in each.opts]
-        if data and "data" not in options and extra and _is_rows(extra[0]):
-            self._refuse_bare_rows(ctx, args, several=getattr(data[0], "multiple", False))
+        if data and extra and _is_rows(extra[0]):
+            several = getattr(data[0], "multiple", False)
+            if "data" in options and not several:
+                _refuse_further_rows(extra[0])
+            self._refuse_bare_rows(ctx, args, several=several)
         for option, times in Counter(given).items():
             one = option.param_type_name == "option" and not (option.multiple or option.is_flag)
             if one and times > 1:
@@ -106,6 +109,20 @@ class VerbHelp(TyperCommand):
         if any("listed below" in getattr(option, "help", "") for option in self.params):
             end = f"{_listing()}\n\n{end}"
         TyperCommand.format_help(with_end(self, end), ctx, formatter)
+
+
+def _refuse_further_rows(word: str) -> None:
+    """Say how one ``--data`` means several files: a shell writes out a pattern that has no quotes.
+
+    Raises:
+        typer.Exit: always.
+    """
+    with open_front():
+        raise UsageError(
+            "rows are one file, folder or pattern here",
+            seen=f"{word} beside them",
+            next_step="write a pattern in quotes, such as --data 'part-*.csv', or name a folder",
+        )
 
 
 def _is_rows(word: str) -> bool:

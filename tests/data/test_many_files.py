@@ -164,11 +164,31 @@ def test_parquet_files_are_counted_together(tmp_path: Path) -> None:
     assert len(read_table(tmp_path, Columns(), labelled=False)) == 6
 
 
+@pytest.mark.parametrize("extra", [{"topic": "x", "label": "b"}, {"label": "b"}])
+def test_columns_that_nobody_reads_may_differ(extra: dict[str, str], shards: Path) -> None:
+    """As keys of records do in one file."""
+    write_jsonl(shards / "part-9.jsonl", [{"text": "a", **extra}])
+    write_jsonl(shards / "part-0.jsonl", [{"id": 1, "text": "c", "label": "b"}])
+    table = read_table(shards, Columns(), labelled=True)
+    assert (table.texts[0], table.texts[-1], table.targets[-1]) == ("c", "a", "b")
+
+
+def test_tables_lack_columns_that_nobody_reads(tmp_path: Path) -> None:
+    """Parquet and CSV name all of theirs."""
+    put(tmp_path / "a.csv", "text,label\na,x\n")
+    put(tmp_path / "b.csv", "id,label,text\n1,y,b\n")
+    table = read_table(tmp_path, Columns(), labelled=True)
+    assert (table.texts, table.labels) == (["a", "b"], ["x", "y"])
+    with pytest.raises(DataError, match=r"have different columns(.|\n)*no 'id' in .*a\.csv"):
+        read_table(tmp_path, Columns(text=("id",)), labelled=True)
+
+
 def test_files_must_be_alike(shards: Path) -> None:
-    """The same columns, and the same kind of cells."""
+    """What is read stands in each of them, as the same kind of cells."""
     write_jsonl(shards / "part-9.jsonl", [{"text": "a", "topic": "x"}])
-    with pytest.raises(DataError, match=r"have different columns(.|\n)*'label' is in only one of"):
-        read_table(shards, Columns(), labelled=False)
+    assert len(read_table(shards, Columns(), labelled=False).texts) == 31
+    with pytest.raises(DataError, match=r"different columns(.|\n)*no 'label' in .*part-9\.jsonl"):
+        read_table(shards, Columns(missing_label="drop"), labelled=True)
     (shards / "part-9.jsonl").unlink()
     (shards / "part-9.csv").write_text("text,label\na,x\n")
     with pytest.raises(DataError, match="are of different kinds"):

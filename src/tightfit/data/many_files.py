@@ -155,41 +155,52 @@ def files_of(path: Path, known: Collection[str]) -> list[Path]:
 def joined(parts: Sequence[Rows], source: str) -> Rows:
     """One source whose chunks are those of its parts, one part after another.
 
+    Its columns are those that all parts have; what only some have is refused where it is read.
+
     Raises:
-        DataError: the parts have different columns, kinds, or classes.
+        DataError: the parts are of different kinds, or have other classes.
     """
     first = parts[0]
+    common = tuple(x for x in first.columns if all(x in part.columns for part in parts))
     for part in parts[1:]:
-        _check_alike(first, part)
+        _check_alike(first, part, common)
 
     def chunks(names: Sequence[str], chunk_rows: int) -> Iterator[Chunk]:
         for part in parts:
+            _check_has(part, names)
+        for part in parts:
             yield from part.chunks(names, chunk_rows)
 
+    def every() -> tuple[str, ...]:
+        return tuple(dict.fromkeys(chain(*(part.all_columns() for part in parts))))
+
     counts = [part.count for part in parts]
-    further = [part.read_columns for part in parts if part.read_columns is not None]
+    closed = all(part.read_columns is None and part.columns == first.columns for part in parts)
     return replace(
         first,
         origin=Origin(source, first.origin.unit),
+        columns=common,
         chunks=chunks,
         told=tuple(line for part in parts for line in part.told),
-        # Of a part that has no more than it says the others' further ones cannot be read.
-        read_columns=(lambda: tuple(dict.fromkeys(chain(*(names() for names in further)))))
-        if len(further) == len(parts)
-        else None,
+        read_columns=None if closed else every,
         count=None if None in counts else sum(count or 0 for count in counts),
     )
 
 
-def _check_alike(first: Rows, part: Rows) -> None:
-    if set(part.columns) != set(first.columns):
-        odd = sorted(set(part.columns) ^ set(first.columns))
+def _check_has(part: Rows, names: Sequence[str]) -> None:
+    lacking = [name for name in names if name not in part.columns]
+    # Of an open form, a column may stand further down only.
+    lacking = lacking and [name for name in lacking if name not in part.all_columns()]
+    if lacking:
         raise DataError(
             "files that belong together have different columns",
-            seen=f"{odd[0]!r} is in only one of {first.origin.source} and {part.origin.source}",
+            seen=f"no {lacking[0]!r} in {part.origin.source}",
             next_step="give files of one kind, or one after another",
         )
-    classes = [name for name in first.columns if part.class_names(name) != first.class_names(name)]
+
+
+def _check_alike(first: Rows, part: Rows, common: Sequence[str]) -> None:
+    classes = [name for name in common if part.class_names(name) != first.class_names(name)]
     if classes or part.untyped != first.untyped:
         raise DataError(
             "files that belong together are of different kinds",

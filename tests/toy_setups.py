@@ -52,6 +52,7 @@ PLAIN = [
     *("adapters.targets=query,value", "head.kind=stock", "head.start=random", "optim.epochs=3"),
     "head.pooling=first",
     "head.side=off",
+    "head.end=trained",
 ]
 """What the published recipe trains; a test that wants more says so."""
 

@@ -19,8 +19,9 @@ from tightfit.training.answers import Answers
 from tightfit.training.blend import smallest_as_good
 from tightfit.training.frozen_probe import gain_and_error
 from tightfit.training.gradients import watch_over
-from tightfit.training.loop import Loop, weighted_mean
+from tightfit.training.loop import Loop
 from tightfit.training.probe import frozen_features
+from tightfit.training.scored_row import weighted_mean
 from tightfit.training.setup import Setup
 from tightfit.training.side_choice import weigh_side
 from tightfit.training.solve import solve_head

@@ -62,6 +62,7 @@ class Decisions:
         class_rows: most rows of each class in a step of the contrastive phase.
         folds: parts of the cross-validation that the scores come from.
         label_names: whether they are rows to train on.
+        head: whether it is what the steps left, or solved once they were over.
         kept: whether what trained is kept, or where it started from.
         unlabelled: whether texts without a label shape the head.
         spend: parameters, where the fewest that suffice were looked for.
@@ -84,6 +85,7 @@ class Decisions:
     class_rows: Decision[int] | None = None
     folds: Decision[int] | None = None
     label_names: Decision[Use] | None = None
+    head: Decision[Literal["trained", "solved"]] | None = None
     kept: Decision[Literal["trained", "start"]] | None = None
     unlabelled: Decision[Use] | None = None
     spend: Decision[int] | None = None

@@ -147,6 +147,10 @@ class Head(Section):
     start: Literal["random", "probe", "run"] = "random"
     """Where the output layer starts: at random, or at the solution of a linear classifier on the
     frozen features (arXiv:2202.10054). ``run``: at the head of the run that ``--from`` names."""
+    end: Literal["trained", "auto"] = "trained"
+    """What the output layer is where cross-entropy ends: what its steps left, or, with up to 1,000
+    training rows, solved anew on what the encoder has learned. ``auto``: solved, where it lowers
+    the loss of validation rows and loses none of them beyond chance."""
 
 
 class Data(Section):

@@ -19,8 +19,8 @@ from tightfit.model.adapters import adapter_pairs
 from tightfit.model.classifier import Classifier
 from tightfit.progress import Progress
 from tightfit.training.frozen_probe import Scores, gain_and_error
-from tightfit.training.loop import scored_row
 from tightfit.training.probe import start_at_probe
+from tightfit.training.scored_row import scored_row
 from tightfit.training.setup import Fitted, HistoryRow, Setup, merit, no_worse
 
 SCALES = (0.25, 0.5, 0.75, 1.0)

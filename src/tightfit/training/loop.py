@@ -25,7 +25,6 @@ from tightfit.data.batch_order import count_padded_tokens
 from tightfit.model.classifier import predict_logits
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
-from tightfit.tasks import need_one_class
 from tightfit.training.callbacks import Callback, Event, TrainingState
 from tightfit.training.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
 from tightfit.training.divergence import in_fp32, not_a_number
@@ -35,9 +34,10 @@ from tightfit.training.optim import RATE, epoch_order, make_optimizer
 from tightfit.training.parallel import Peers
 from tightfit.training.prefix_cache import drop_prefix, keep_prefix
 from tightfit.training.probe import start_at_probe
+from tightfit.training.scored_row import scored_row
 from tightfit.training.setup import Counters, Fitted, HistoryRow, Rows, Setup, merit, no_worse
 from tightfit.training.signals import StopRequest, interrupted
-from tightfit.training.solve import solve_head
+from tightfit.training.solve import ends_solved, solve_head, solved_or_trained
 
 
 class Loop:
@@ -111,10 +111,9 @@ class Loop:
                     self._step()
             finally:
                 self._notify("on_train_end")
+            self._keep_best()
             # Not where training was cut short: whoever resumes it finds these states again.
             drop_prefix(state.setup, scratch)
-        if self._best:
-            state.setup.classifier.load_state(self._best)
         return Fitted(state.history, state.counters, state.step)
 
     def _step(self) -> None:
@@ -217,6 +216,26 @@ class Loop:
         counters.seconds += time.perf_counter() - started
         self._add_row(found)
         self._notify("on_evaluation")
+
+    def _keep_best(self) -> None:
+        """Put the best weights back, and solve the head on them where that is no worse."""
+        state, classifier = self.state, self.state.setup.classifier
+        if self._best:
+            classifier.load_state(self._best)
+        best = state.counters.best_step
+        if not (best and ends_solved(state.setup)):
+            return
+        trained = classifier.state()
+        solve_head(state.setup, frozen=False)
+        place = next(i for i, row in enumerate(state.history) if row["step"] == best)
+        before, found = state.history[place], self._scores()
+        decision = solved_or_trained(before, found, state.setup)
+        state.setup = state.setup.with_decisions(head=decision)
+        self._progress.say(f"the head is {decision.value}: {decision.reason}")
+        if decision.value == "solved":
+            state.history[place] = {**before, **found}
+        else:
+            classifier.load_state(trained)
 
     def _is_best(self, found: HistoryRow) -> bool:
         """Whether these weights are the best so far, and worth keeping.
@@ -365,34 +384,3 @@ class Loop:
         state.ending = saved.get("ending")
         self.watch.load_state(saved["watch"])
         self._scaler.load_state_dict(saved["scaler"])
-
-
-def scored_row(
-    setup: Setup, logits_NK: NDArray[np.float32], known: tuple[float, float] | None = None
-) -> HistoryRow:
-    """What a history row says of logits of :attr:`Setup.eval_subset`.
-
-    Args:
-        setup: its task scores them.
-        logits_NK: of its rows; those out of fold are of every row.
-        known: mean loss and score, where they are known.
-    """
-    task = setup.classifier.task
-    subset = setup.eval_subset if setup.out_of_fold is None else setup.validation
-    both = torch.from_numpy(logits_NK), torch.from_numpy(subset.targets)
-    loss, score = known or (
-        weighted_mean(task.row_losses(*both), subset.weights_N),
-        task.metric_of(weighted_mean(task.row_scores(*both), subset.weights_N), subset.targets),
-    )
-    found = {"eval_loss": loss, f"eval_{task.metric}": score}
-    if setup.config.train.metric == "macro_f1":
-        classes = need_one_class(task, "train.metric=macro_f1")
-        found["eval_macro_f1"] = classes.macro_f1(logits_NK, subset.targets, subset.weights_N)
-    return found
-
-
-def weighted_mean(values_N: torch.Tensor, weights_N: NDArray[np.float64] | None) -> float:
-    """The mean of values of rows, by weights where they have some."""
-    if weights_N is None:
-        return float((values_N.double() if values_N.dtype == torch.bool else values_N).mean())
-    return float(values_N.double() @ torch.from_numpy(weights_N) / weights_N.sum())

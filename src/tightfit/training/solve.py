@@ -6,20 +6,56 @@ Shapes: N rows, F width of the features.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tightfit.config import Decision
+from tightfit.methods import HEAD_ONLY
 from tightfit.model.adapters import output_layer
 from tightfit.model.proofs import Proof, solved
 from tightfit.tasks.linear_probe import LinearMap, SolvedProblem
 from tightfit.tasks.solved_head import HeadProblem, choose_strength
 from tightfit.training.label_names import as_solved
+from tightfit.training.objective import why_unsolved
 from tightfit.training.probe import frozen_features, put_output
-from tightfit.training.setup import Rows, Setup
+from tightfit.training.setup import HistoryRow, Rows, Setup, no_worse
 
 NAMES_STRENGTH = 30.0
 """Inverse strength of the penalty where sentences are all there is: no row can choose it."""
+
+MOST_SOLVED_ROWS = 1_000
+"""Up to so many training rows a head that was trained is solved anew; with more was not tried."""
+
+
+def ends_solved(setup: Setup) -> bool:
+    """Whether a head that cross-entropy trained is solved once its steps are over.
+
+    Its steps follow features that change meanwhile, and few rows have few of them.
+    """
+    plan = setup.classifier.plan
+    return (
+        (setup.config.head.start, setup.config.head.end) == ("probe", "auto")
+        and not setup.solves
+        and setup.chooses  # without rows held out nothing could tell
+        and setup.classifier.task.one_class
+        and plan.method != HEAD_ONLY.name
+        and len(setup.train.targets) <= MOST_SOLVED_ROWS
+        and why_unsolved(plan) is None
+    )
+
+
+def solved_or_trained(
+    trained: HistoryRow, solved: HistoryRow, setup: Setup
+) -> Decision[Literal["trained", "solved"]]:
+    """Which of two heads is kept, by what an evaluation said of each: the solved one where it is
+    less wrong in all, and has no fewer rows right than chance explains."""
+    name, rows = f"eval_{setup.classifier.task.metric}", len(setup.eval_subset.targets)
+    figures = (f"{each[name]:.1%}, log loss {each['eval_loss']:.3f}" for each in (solved, trained))
+    why = "on {:,} validation rows {} solved, {} as its steps left it".format(rows, *figures)
+    better = solved["eval_loss"] < trained["eval_loss"] and no_worse(solved, trained, setup)
+    return Decision("solved" if better else "trained", why)
 
 
 def solve_head(setup: Setup, *, frozen: bool) -> None:

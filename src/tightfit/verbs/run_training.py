@@ -186,7 +186,8 @@ def _fit(
             gradients = watch.finish()
         finally:
             storage.write_json(folder.proofs, {"gradients": watch.report().to_json()})
-    setup = setup.with_decisions(max_steps=loop.state.setup.decisions.max_steps)
+    made = loop.state.setup.decisions
+    setup = setup.with_decisions(max_steps=made.max_steps, head=made.head)
     setup, fitted = choose_blend(setup, before, fitted, progress)
     write_history(folder.history, fitted.history)  # of the weights that are kept
     write_decided(folder, setup)

@@ -282,6 +282,15 @@ def test_only_the_uppermost_blocks_are_adapted(uppermost: int) -> None:
     assert plan.adapters == uppermost * 2 * 4 * (768 + 768)
 
 
+def test_half_of_the_blocks_are_the_upper_ones() -> None:
+    """Six of twelve, and of an odd number the larger half."""
+    assert plan_of(uppermost="half") == plan_of(uppermost=6)
+    published = published_config("roberta-base") or {}
+    shapes = encoder_shapes({**published, "num_hidden_layers": 5}, 4, None)
+    layers = plan_of(shapes, uppermost="half").layers
+    assert {int(layer.name.split(".")[3]) for layer in layers} == {2, 3, 4}
+
+
 def test_the_uppermost_of_all_blocks_is_the_plan_of_all() -> None:
     """Whichever way it is said."""
     assert plan_of(uppermost=12) == plan_of(uppermost=None)

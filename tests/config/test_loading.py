@@ -64,7 +64,7 @@ def changed(one: Config, other: Config) -> set[str]:
 
 def test_the_recipes_are_those_that_are_promised() -> None:
     """The default is one of them."""
-    assert recipe_names() == ["full", "head-only", "paper", "paper-as-run", "tight"]
+    assert recipe_names() == ["fast", "full", "head-only", "paper", "paper-as-run", "tight"]
     assert load_config().recipe == DEFAULT_RECIPE == "tight"
 
 
@@ -140,9 +140,9 @@ def test_none_takes_a_limit_away(name: str) -> None:
     assert from_toml(config.to_toml()) == config
 
 
-@pytest.mark.parametrize(("text", "count"), [("all", None), ("3", 3)])
-def test_how_many_layers_are_adapted(text: str, count: int | None) -> None:
-    """A number or the word for every one; both come back from a file."""
+@pytest.mark.parametrize(("text", "count"), [("all", None), ("3", 3), ("half", "half")])
+def test_how_many_layers_are_adapted(text: str, count: int | str | None) -> None:
+    """A number, or the word for every one or half; all come back from a file."""
     config = load_config("tight", [f"adapters.layers={text}"])
     assert config.adapters.layers == count
     assert from_toml(config.to_toml()) == config
@@ -196,8 +196,8 @@ def test_settings_cannot_be_changed_in_place() -> None:
         ("adapters.method=dora", "Input should be 'lora', 'vera', 'ia3', 'bias', 'none' or 'full'"),
         ("adapters.targets=query,gate", "adapters.targets.1 = 'gate': Input should be 'query'"),
         ("adapters.targets=", "at least 1 item"),
-        ("adapters.layers=0", "adapters.layers = 0: Input should be greater than 0"),
-        ("adapters.layers=none", "adapters.layers = 'none': Input should be a valid integer"),
+        ("adapters.layers=0", "adapters.layers = 0: should be 'all', 'half' or a number of layers"),
+        ("adapters.layers=none", "adapters.layers = 'none': should be 'all', 'half' or a number"),
         ("train.prefix_cache=on", "train.prefix_cache = 'on': Input should be 'auto' or 'off'"),
         ("train.prefix_cache_gb=0", "train.prefix_cache_gb = 0: Input should be greater than 0"),
         ("model.name=", "model.name = '': String should have at least 1 character"),

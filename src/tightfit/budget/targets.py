@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from tightfit.budget.shapes import EncoderShapes, LinearShape
 from tightfit.config import Adapters
 from tightfit.errors import SettingsError
@@ -36,21 +38,22 @@ def targeted(shapes: EncoderShapes, asked: Adapters) -> list[LinearShape]:
     ]
 
 
-def _lowest_block(shapes: EncoderShapes, uppermost: int) -> int:
-    """The lowest of the ``uppermost`` blocks, counted from below."""
+def _lowest_block(shapes: EncoderShapes, asked: int | Literal["half"]) -> int:
+    """The lowest of so many uppermost blocks, counted from below."""
     blocks = len({shape.block for shape in shapes.layers})
     if blocks < shapes.depth:
         raise SettingsError(
             f"{shapes.model_type} has no upper layers to adapt: its {shapes.depth} layers share "
             + ("one block" if blocks == 1 else f"{blocks} blocks"),
-            seen=f"adapters.layers={uppermost}",
+            seen=f"adapters.layers={asked}",
             allowed="all",
             next_step="leave adapters.layers=all, or choose an encoder of another family",
         )
+    uppermost = (blocks + 1) // 2 if asked == "half" else asked
     if uppermost > blocks:
         raise SettingsError(
             "the encoder has fewer layers than are to be adapted",
-            seen=f"adapters.layers={uppermost}",
+            seen=f"adapters.layers={asked}",
             allowed=f"1 to {blocks}, or all",
             next_step="set adapters.layers within that range",
         )

@@ -125,7 +125,8 @@ class Adapters(Section):
     """Roles of the layers that are adapted. Fewer of them, where the cap is small or steps must be
     cheap: query and value alone take a third of the adapters' time."""
     layers: Depth = None
-    """Adapt only so many blocks of the encoder, the uppermost; ``all`` adapts every one."""
+    """Adapt only so many blocks of the encoder, the uppermost: a number, or ``half`` of them;
+    ``all`` adapts every one."""
 
 
 class Head(Section):

@@ -65,12 +65,24 @@ def _from_file(value: object) -> object:
 
 
 def _as_ngrams(value: object) -> object:
-    """One error for all that a union of words and numbers would refuse one by one."""
     if value in ("off", "auto"):
         return value
+    return _counted(value, "should be 'off', 'auto' or a number of n-grams, 1 or more")
+
+
+def _as_depth(value: object) -> object:
+    if value is None or value == "all":
+        return None
+    if value == "half":
+        return value
+    return _counted(value, "should be 'all', 'half' or a number of layers, 1 or more")
+
+
+def _counted(value: object, fault: str) -> int:
+    """A count, or one error for all that a union of words and numbers would refuse one by one."""
     number = str(value)
     if isinstance(value, bool) or not number.isdecimal() or int(number) < 1:
-        raise ValueError("should be 'off', 'auto' or a number of n-grams, 1 or more")
+        raise ValueError(fault)
     return int(number)
 
 
@@ -90,8 +102,8 @@ Cap = Annotated[Limit, BeforeValidator(_as_count)]
 """A count as people write it, such as ``1M``, or ``none``."""
 Minutes = Annotated[Annotated[float, Field(gt=0)] | None, _reads("none"), _writes("none")]
 """A time, or ``none``."""
-Depth = Annotated[Annotated[int, Field(gt=0)] | None, _reads("all"), _writes("all")]
-"""A count of blocks, or ``all``."""
+Depth = Annotated[Literal["half"] | int | None, BeforeValidator(_as_depth), _writes("all")]
+"""A count of blocks, ``half`` of them, or ``all``."""
 Rank = Annotated[Annotated[int, Field(ge=1)] | None, _reads("auto"), _writes("auto")]
 """A rank, or ``auto``: as large as the cap allows."""
 Epochs = Annotated[Annotated[float, Field(gt=0)] | None, _reads("auto"), _writes("auto")]

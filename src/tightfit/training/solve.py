@@ -26,7 +26,8 @@ NAMES_STRENGTH = 30.0
 """Inverse strength of the penalty where sentences are all there is: no row can choose it."""
 
 MOST_SOLVED_ROWS = 1_000
-"""Up to so many training rows a head that was trained is solved anew; with more was not tried."""
+"""Up to so many training rows a head that was trained is solved anew; more were not tried. See
+docs/experiments/head-end.md."""
 
 
 def ends_solved(setup: Setup) -> bool:

@@ -182,6 +182,10 @@ def test_a_byte_order_mark_is_no_text(run: ToyRun) -> None:
     [
         (b"", "standard input is empty"),
         (b"goal\nb\xff\n", "not UTF-8\n  seen:    line 2, byte 2\n"),
+        (b"b\xff\n", "convert it: iconv -f ENCODING -t UTF-8"),
+        ("Das Café öffnet\n".encode("cp1252"), "cp1252; convert it: iconv -f CP1252 -t UTF-8"),
+        ("Das Café öffnet\n".encode("mac_roman"), "convert it: iconv -f MACINTOSH -t UTF-8"),
+        ("goal\n".encode("utf-16"), "convert it: iconv -f UTF-16 -t UTF-8"),
     ],
 )
 def test_faulty_pipes(stdin: bytes, words: str) -> None:
@@ -265,7 +269,7 @@ def test_a_file_with_options(files: Recorder) -> None:
         (["--text", "goal", "--escape-formulas"], "--escape-formulas is for --data"),
         (["--text", "goal", "--keep", "t"], "--keep is for --data"),
         (["--text", "goal", "--engine", "onnx"], "--engine is for --data"),
-        (["--text", "\udcff"], "a text is not UTF-8\n  seen:    '\\udcff'"),
+        (["--text", "\udcff"], "a text is not UTF-8\n  seen:    '\\udcff'\n  next:    give it as"),
     ],
 )
 def test_contradictions(files: Recorder, run: ToyRun, options: list[str], words: str) -> None:

@@ -169,7 +169,11 @@ def test_a_program_tells_what_it_cannot_read(
     export(run, "onnx", tmp_path / "out", progress=Notes())
     monkeypatch.setattr("sys.argv", ["predict.py"])
     none = "there are no texts on standard input"
-    for given, words in ((None, none), (b"", none), (b"goal\n\xff\n", "line 2 is not UTF-8")):
+    for given, words in (
+        (None, none),
+        (b"", none),
+        (b"goal\n\xff\n", "line 2 is not UTF-8; convert"),
+    ):
         stdin = None if given is None else io.TextIOWrapper(io.BytesIO(given))
         monkeypatch.setattr("sys.stdin", stdin)
         with pytest.raises(SystemExit, match=words):

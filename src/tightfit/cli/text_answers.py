@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from tightfit.cli.front import Front
+from tightfit.data.encodings import guess, marked
 from tightfit.data.text_pair import JOINT, TextPair
 from tightfit.errors import DataError, UsageError
 
@@ -36,6 +37,9 @@ LISTED = 5
 
 ONE_LINE = str.maketrans("\t\n\r", "   ")
 """What in the name of a label would end a cell or a line, and shift all answers that follow."""
+
+_ICONV = {"mac_roman": "macintosh"}
+"""Encodings that iconv calls otherwise."""
 
 LOOKED_AT = 20
 """Lines that tell whether they are a table's."""
@@ -132,7 +136,11 @@ def checked(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise UsageError("a text is not UTF-8", seen=ascii(text)) from error
+        raise UsageError(
+            "a text is not UTF-8",
+            seen=ascii(text),
+            next_step="give it as UTF-8, or in a file: --data FILE --out ANSWERS",
+        ) from error
     return text
 
 
@@ -147,13 +155,23 @@ def lines_of(stream: BinaryIO) -> Iterator[str]:
             raise DataError(
                 "standard input is not UTF-8",
                 seen=f"line {number}, byte {error.start + 1}",
-                next_step="convert it, for instance with iconv -t UTF-8",
+                next_step=_converting(line),
             ) from error
         yield text.rstrip("\r\n")
     if number == 0:
         raise DataError(
             "standard input is empty", next_step="pipe texts into it, or give --text or --data"
         )
+
+
+def _converting(line: bytes) -> str:
+    """How to make UTF-8 of a line. ``iconv`` takes what it is given for the terminal's encoding,
+    which is UTF-8 nearly everywhere, so it must be told another."""
+    found = marked(line) or guess(line)
+    if found is None:
+        return "convert it: iconv -f ENCODING -t UTF-8, with the encoding that it has"
+    known = _ICONV.get(found, found).replace("_", "-").upper()
+    return f"it looks like {found}; convert it: iconv -f {known} -t UTF-8"
 
 
 def is_table(texts: Sequence[str], columns: Sequence[str]) -> bool:

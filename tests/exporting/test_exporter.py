@@ -385,7 +385,7 @@ def test_the_verb_answers(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert json.loads(found.stdout)["files"] == sorted(files(tmp_path / out))
     told = cli("export", str(run), "--format", "merged", "--out", out, "--overwrite")
     assert (told.exit_code, told.stdout) == (0, "")
-    assert "same labels" in told.stderr
+    assert "same answers" in told.stderr
     assert "python 'an export/predict.py' < texts.txt" in told.stderr
 
 

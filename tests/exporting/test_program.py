@@ -17,6 +17,9 @@ from tests.toy_setups import Notes
 from tests.warm import Around
 from tests.warm import run as warm_run
 from tightfit import Run, export
+from tightfit.engines.parity import Parity
+from tightfit.exporting.exported import Exported, Int8
+from tightfit.exporting.folder_files import ExportFolder
 from tightfit.exporting.format_names import FORMATS
 
 READ = {
@@ -113,5 +116,16 @@ def test_the_card_tells_what_an_answer_is_and_what_int8_costs(exports: Path) -> 
     cards = {form: (exports / form / "README.md").read_text("utf-8") for form in FORMATS}
     answer = "An answer is a label, a tab and its probability."
     assert all(answer in card for card in cards.values())
-    costs = {form: "Weights of 8 bits come at a cost of" in card for form, card in cards.items()}
+    costs = {form: "Weights of 8 bits come at a " in card for form, card in cards.items()}
     assert costs == {form: form == "onnx-int8" for form in FORMATS}
+
+
+@pytest.mark.parametrize(("loss", "words"), [(-0.1, "gain of 10.00"), (-1e-9, "cost of 0.00")])
+def test_a_cost_below_zero_is_a_gain(
+    loss: float, words: str, exports: Path, tmp_path: Path
+) -> None:
+    """A cost of -10 points read like a loss of 10."""
+    figures = Exported(Parity(0, 1, 20), 1, Int8(loss, "labels", 20, "signed"), *[None] * 3)
+    ExportFolder(Run.load(exports / "run"), "onnx-int8", tmp_path).write_card(figures, "toys")
+    told = f"come at a {words} points of accuracy, by the labels of 20 rows (toys)"
+    assert told in (tmp_path / "README.md").read_text("utf-8")

@@ -17,7 +17,7 @@ from tests.exports import by_itself
 from tests.toy_setups import SHORT, Notes
 from tests.toys import FILLER, MONEY, SPORT, toy_rows, write_jsonl
 from tightfit import Run, TrainResult
-from tightfit.errors import DataError, UsageError
+from tightfit.errors import DataError, ProofError, UsageError
 from tightfit.progress import Progress
 
 RATED = [*SHORT, "data.task=rating", "optim.lr=1e-2", "optim.epochs=8", "train.eval_every=40"]
@@ -145,6 +145,15 @@ def test_lines_and_columns_are_value_low_and_high(run: TrainResult, tmp_path: Pa
     head, row = out.read_text("utf-8").splitlines()
     assert head == "id,value,low,high"
     assert list(map(float, row.split(",")[1:])) == pytest.approx(cells, abs=1e-6)
+
+
+def test_int8_that_costs_too_much_names_the_score(
+    run: TrainResult, others: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ratings have no accuracy to lose."""
+    monkeypatch.setattr("tightfit.exporting.exporter.ACCURACY_LOSS", -1.0)
+    with pytest.raises(ProofError, match="int8 costs too much R2 on these rows"):
+        tightfit.export(run.run, "onnx-int8", tmp_path / "out", data=others, progress=Progress())
 
 
 @pytest.mark.parametrize("form", ["merged", "onnx", "peft"])

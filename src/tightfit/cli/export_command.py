@@ -184,7 +184,7 @@ _ALONE = {"encoder": "encoder alone", "linear": "linear model alone", "cascade":
 def _show(found: ExportResult) -> Group:
     parity, int8 = found.parity, found.int8
     table = new_table(f"{found.out}: {', '.join(found.files)}", "against the run", ">")
-    add_row(table, "same labels", percent(parity.agreement))
+    add_row(table, "same answers", percent(parity.agreement))
     add_row(table, "largest difference of a logit", f"{parity.max_abs_difference:.2g}")
     add_row(table, "rows compared, odd lengths added", f"{parity.rows:,}")
     add_row(table, "rows a second", f"{found.examples_per_second:,.1f}")

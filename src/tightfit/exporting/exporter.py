@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tightfit import storage
 from tightfit.data.text_tokenizer import tokenise
 from tightfit.data.tokens import Tokens
+from tightfit.display import score_name
 from tightfit.encoder.on_torch import Engine, all_logits
 from tightfit.engines.engine import OnnxEngine, TorchEngine, in_own_unit
 from tightfit.engines.parity import (
@@ -160,6 +161,8 @@ class Comparison:
             max_length=length,
             segments=self._tokens.segments is not None,
         )
+        self.score = score_name(classifier.task.metric)
+        """What an export may lose of, as people call it."""
         self.speed = 0.0
         """Rows a second of the export whose parity was looked at last."""
 
@@ -269,7 +272,7 @@ def _put_side(
     if chosen is None:
         refuse_difference({"pairs and their side head": found})
     elif loss.accuracy_loss > ACCURACY_LOSS:
-        raise _too_lossy({chosen.name: loss})
+        raise _too_lossy({chosen.name: loss}, comparison.score)
     else:
         int8 = Int8(**vars(loss), variant=chosen.name)
     worst = max(parity.max_abs_difference, found.max_abs_difference)
@@ -290,12 +293,12 @@ def _quantise(graph: Path, comparison: Comparison, *, portable: bool) -> Int8:
             for other in set(graph.parent.glob("*.onnx")) - {graph}:
                 other.unlink()
             return Int8(**vars(loss), variant=variant.name)
-    raise _too_lossy(losses)
+    raise _too_lossy(losses, comparison.score)
 
 
-def _too_lossy(losses: Mapping[str, Loss]) -> ProofError:
+def _too_lossy(losses: Mapping[str, Loss], score: str) -> ProofError:
     return ProofError(
-        "int8 costs too much accuracy on these rows, and was not kept",
+        f"int8 costs too much {score} on these rows, and was not kept",
         seen="; ".join(
             f"{name}: {100 * loss.accuracy_loss:.2f} points" for name, loss in losses.items()
         ),

@@ -307,9 +307,10 @@ def _costing(run: Run, lost: Loss | None, where: str) -> str:
 
 
 def _cost(run: Run, lost: Loss, where: str) -> str:
+    points = round(100 * lost.accuracy_loss, 2)
     return (
-        f"at a cost of {100 * lost.accuracy_loss:.2f} points of {score_name(run.task.metric)}, by "
-        f"the {lost.by} of {lost.rows:,} rows ({where})"
+        f"at a {'gain' if points < 0 else 'cost'} of {abs(points):.2f} points of "
+        f"{score_name(run.task.metric)}, by the {lost.by} of {lost.rows:,} rows ({where})"
     )
 
 

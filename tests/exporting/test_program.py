@@ -111,6 +111,13 @@ def test_card_and_place_of_the_base_may_change(form: str, exports: Path, tmp_pat
     assert [done.stdout.split("\t")[0]] == labels, done.stderr
 
 
+def test_the_head_of_an_adapter_is_not_called_new(exports: Path) -> None:
+    """The base model has none, of which transformers says that it ought to be trained."""
+    done = asked(exports / "peft")
+    assert done.stdout
+    assert "initialized" not in done.stderr
+
+
 def test_the_card_tells_what_an_answer_is_and_what_int8_costs(exports: Path) -> None:
     """Whoever has the folder alone learns both from it."""
     cards = {form: (exports / form / "README.md").read_text("utf-8") for form in FORMATS}

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 import tightfit
-from tests.exports import by_itself
+from tests.exports import by_itself, toy_run, wide_encoder
 from tests.toy_setups import SHORT, Notes
 from tests.toys import WORDS, toy_config, toy_rows, toy_tokenizer, write_jsonl
 from tightfit.data.text_prefix import put_prefix
@@ -165,3 +165,12 @@ def test_what_cannot_be_cut(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="of the kind WordLevel"):
         used_ids(toy_tokenizer(), [])
     assert not (tmp_path / "out").exists()
+
+
+def test_pieces_without_scores_are_told_at_once(tmp_path: Path) -> None:
+    """Before torch is loaded and rows are read, of which this run has none."""
+    run = toy_run(wide_encoder(tmp_path / "encoder"), tmp_path / "run")
+    notes = Notes()
+    with pytest.raises(UsageError, match="of the kind WordLevel"):
+        tightfit.export(run, "merged", tmp_path / "out", vocabulary="used", progress=notes)
+    assert (notes.said, notes.warned) == ([], [])

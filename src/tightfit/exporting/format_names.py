@@ -61,6 +61,23 @@ def check_format(name: str, plan: Plan | None = None, pieces: Pieces = "all") ->
     return found
 
 
+def check_pieces(kind: str) -> None:
+    """Check that a vocabulary can be cut, before any work is done.
+
+    Args:
+        kind: how the tokenizer finds pieces, as ``model.type`` of its ``tokenizer.json`` says.
+
+    Raises:
+        UsageError: tokens are found otherwise than by the scores of pieces.
+    """
+    if kind != "Unigram":
+        raise UsageError(
+            "a vocabulary is cut only where texts fall into pieces by their scores (Unigram)",
+            seen=f"--vocabulary used with a tokenizer of the kind {kind}",
+            next_step="leave out --vocabulary",
+        )
+
+
 def ensure_onnx() -> None:
     """Check that the optional packages are there, before any work is done.
 

@@ -27,7 +27,7 @@ from tightfit.data.text_tokenizer import tokenise
 from tightfit.encoder.on_torch import all_logits
 from tightfit.engines.engine import TorchEngine
 from tightfit.engines.parity import Loss
-from tightfit.errors import UsageError
+from tightfit.exporting.format_names import check_pieces
 from tightfit.exporting.formats import plain_model
 from tightfit.model.classifier import Classifier
 
@@ -56,12 +56,7 @@ def used_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> NDArra
     """
     rules = json.loads(tokenizer.backend_tokenizer.to_str())
     model: dict[str, Any] = rules["model"]
-    if model["type"] != "Unigram":
-        raise UsageError(
-            "a vocabulary is cut only where texts fall into pieces by their scores (Unigram)",
-            seen=f"--vocabulary used with a tokenizer of the kind {model['type']}",
-            next_step="leave out --vocabulary",
-        )
+    check_pieces(model["type"])
     alone = [place for place, (piece, _) in enumerate(model["vocab"]) if len(piece) == 1]
     lowest = int(np.argmin([score for _, score in model["vocab"]]))
     special = [token["id"] for token in rules["added_tokens"]]

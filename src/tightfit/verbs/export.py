@@ -10,10 +10,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tightfit import storage
 from tightfit.config import Settings
 from tightfit.data.output_paths import check_not_input, refuse_inside_run
 from tightfit.data.sources import check_source
-from tightfit.exporting.format_names import FACTS_FILE, Pieces, check_format
+from tightfit.data.text_tokenizer import TOKENIZER
+from tightfit.exporting.format_names import FACTS_FILE, Pieces, check_format, check_pieces
 from tightfit.extras import loading_much
 from tightfit.progress import Progress, RichProgress
 from tightfit.run import Run
@@ -70,6 +72,8 @@ def export(
     check_not_input(out, data)
     loaded = Run.open(run, max_length=max_length)
     check_format(format, loaded.plan)
+    if vocabulary == "used":
+        check_pieces(storage.read_json(loaded.artefact / TOKENIZER)["model"]["type"])
     columns = loaded.columns(text_column, label_column, settings=settings)
     if data is not None:
         check_source(data, columns, labelled=known == "onnx-int8", progress=progress)

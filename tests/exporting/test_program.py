@@ -123,6 +123,8 @@ def test_the_card_tells_what_an_answer_is_and_what_int8_costs(exports: Path) -> 
     cards = {form: (exports / form / "README.md").read_text("utf-8") for form in FORMATS}
     answer = "An answer is a label, a tab and its probability."
     assert all(answer in card for card in cards.values())
+    cuts = {form: "FOLDER, truncation=True)` of transformers" in cards[form] for form in FORMATS}
+    assert cuts == {form: form == "merged" for form in FORMATS}
     costs = {form: "Weights of 8 bits come at a " in card for form, card in cards.items()}
     assert costs == {form: form == "onnx-int8" for form in FORMATS}
 

@@ -78,6 +78,12 @@ _INT8 = (
     "are rounded by a scale of the whole batch: beside other texts a text may get another answer."
 )
 
+_PIPELINE = (
+    '`pipeline("text-classification", FOLDER, truncation=True)` of transformers cuts long texts '
+    f"where `{EXAMPLE_FILE}` does. Without `truncation` it ends in an error where a text has more "
+    "tokens than the encoder has positions.\n\n"
+)
+
 _LOADING = re.compile(r"(?<=^## Loading it\n\n).*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 
 _TEMPLATES = Environment(
@@ -169,6 +175,7 @@ class ExportFolder:
             f"{_answer(run)}\n\n"
         )
         loading += base_words(run.base.public_name) * (form == "peft") + _confidence(run)
+        loading += _PIPELINE * (form == "merged")
         card.text = _LOADING.sub(lambda _: loading, card.text) + "\n"
         card.text += _export(form, exported.parity)
         if exported.int8 is not None:

@@ -40,7 +40,7 @@ assert not found.unexpected_keys
 model.eval()""",
     "model": """from transformers import pipeline
 
-classify = pipeline("text-classification", {folder!r})""",
+classify = pipeline("text-classification", {folder!r}, truncation=True)""",
 }
 """How to load each form of artefact without tightfit."""
 

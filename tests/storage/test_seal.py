@@ -518,6 +518,16 @@ def test_open_tells_no_folder_from_a_folder_of_something_else(tmp_path: Path) ->
         storage.open_run(tmp_path)
 
 
+def test_an_export_is_not_taken_for_a_run(tmp_path: Path) -> None:
+    """It is told how it answers; any other folder, what a run is."""
+    with pytest.raises(ArtefactError, match=r"next: +give the folder that 'tightfit train' names"):
+        storage.open_run(tmp_path)
+    for name in ("export.json", "predict.py"):
+        (tmp_path / name).touch()
+    with pytest.raises(ArtefactError, match=r"an export, .*python .*predict\.py < texts\.txt"):
+        storage.open_run(tmp_path)
+
+
 def test_sealing_sweeps_up_what_a_killed_write_left(folder: RunFolder) -> None:
     """Such a file belongs to no run; it would otherwise be sealed with it."""
     leftover = folder.adapter / f".x.1{storage.files.TEMPORARY_SUFFIX}"

@@ -211,5 +211,7 @@ def test_thresholds_need_rows(run: Path) -> None:
     (run / "derived").mkdir(exist_ok=True)
     told = cli("evaluate", str(run), "--recall", "sport")
     assert "--recall takes a label and a number" in told.stderr
+    told = cli("evaluate", str(run), "--recall", "sport=0,9")
+    assert "did you mean sport=0.9?" in told.stderr
     told = cli("evaluate", str(run), "--cost", "sport=3")
     assert "--cost takes two labels and a number" in told.stderr

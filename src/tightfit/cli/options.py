@@ -78,9 +78,18 @@ def parse_shares(texts: list[str] | None, option: str) -> dict[str, float]:
                 f"{option} takes a label and a number, each label once",
                 seen=text,
                 allowed=f"{option} spam=0.95",
+                next_step=_pointed(label, number),
             )
         found[label] = value
     return found
+
+
+def _pointed(label: str, number: str) -> str | None:
+    """What is meant by a number with a decimal comma."""
+    whole, _, digits = number.partition(",")
+    if label and whole.isdecimal() and digits.isdecimal():
+        return f"did you mean {label}={whole}.{digits}?"
+    return None
 
 
 def parse_thresholds(texts: list[str] | None) -> dict[str, float] | None:

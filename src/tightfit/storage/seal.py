@@ -189,7 +189,7 @@ def _check_finished(folder: RunFolder) -> None:
             raise ArtefactError(
                 "this folder is not a run: it has neither config.toml nor manifest.json",
                 seen=root,
-                next_step=_runs_in(root, "runs in it"),
+                next_step=_runs_in(root, "runs in it") or _instead(root),
             )
     kept = kept_beside(root)
     before = f"; the run before it is in {kept}" if kept.is_dir() else ""
@@ -213,6 +213,15 @@ def _how_to_resume(folder: RunFolder) -> str:
 def _runs_beside(root: Path) -> str:
     """What to give instead."""
     return _runs_in(root.parent, "runs beside it") or "give the folder that 'tightfit train' names"
+
+
+def _instead(root: Path) -> str:
+    """What to do with a folder that is no run and holds none."""
+    program = root / "predict.py"
+    if program.is_file() and (root / "export.json").is_file():
+        answers = f"python {shlex.quote(str(program))} < texts.txt"
+        return f"it is an export, which answers by itself: {answers}; else give the run itself"
+    return "give the folder that 'tightfit train' names"
 
 
 def _runs_in(root: Path, where: str) -> str | None:

@@ -134,7 +134,8 @@ def test_a_cost_below_zero_is_a_gain(
     loss: float, words: str, exports: Path, tmp_path: Path
 ) -> None:
     """A cost of -10 points read like a loss of 10."""
-    figures = Exported(Parity(0, 1, 20), 1, Int8(loss, "labels", 20, "signed"), *[None] * 3)
+    int8 = Int8(loss, "labels", 20, "signed")
+    figures = Exported(Parity(0, 1, 20), 1, int8, None, None, None)
     ExportFolder(Run.load(exports / "run"), "onnx-int8", tmp_path).write_card(figures, "toys")
     told = f"come at a {words} points of accuracy, by the labels of 20 rows (toys)"
     assert told in (tmp_path / "README.md").read_text("utf-8")

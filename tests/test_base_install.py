@@ -195,3 +195,18 @@ def test_its_estimators_name_what_trains(base: Base) -> None:
     for name, told in base[1][-1].items():
         assert told.startswith(f"tightfit.{name} needs more than the base install"), told
         assert "pip install 'tightfit[train]'" in told
+
+
+def test_several_labels_are_given_by_their_thresholds() -> None:
+    """What chooses thresholds needs scipy, and what gives labels by them does not."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['scipy', 'sklearn', 'torch', 'pyarrow']))\n"
+        "import numpy as np\n"
+        "from tightfit.data.labels import LabelSet\n"
+        "from tightfit.tasks import MultiLabel\n"
+        "task = MultiLabel(LabelSet(('a', 'b'), ('a', 'b')))\n"
+        "given = task.predictions(np.array([[0.3, 0.3]]), thresholds={0: 0.2})\n"
+        "print(given.labels)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[['a']]\n", done.stderr

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from tightfit.data.label_strata import shared_out
 from tightfit.errors import DataError
+from tightfit.extras import lazy
 from tightfit.metrics.thresholds import F1, Cost, Goal
 from tightfit.tasks.chosen_threshold import ChosenThreshold, unreachable
+
+if TYPE_CHECKING:
+    from scipy import special
+else:
+    special = lazy("scipy.special", "scoring")
 
 USUAL = 0.5
 """The threshold of a label of which nothing better is known."""
@@ -95,7 +101,9 @@ def best_f1(
     found_K = np.array([shared if value is None else value for value in own])
     share = len(true_NK) / (len(true_NK) + SHARED_ROWS)
     inside_K = found_K.clip(LEAST, 1 - LEAST)
-    return np.asarray(expit(share * logit(inside_K) + (1 - share) * logit(shared)))
+    return np.asarray(
+        special.expit(share * special.logit(inside_K) + (1 - share) * special.logit(shared))
+    )
 
 
 def shared_threshold(probabilities_NK: NDArray[np.float64], true_NK: NDArray[np.bool_]) -> float:

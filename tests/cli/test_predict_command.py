@@ -186,6 +186,9 @@ def test_a_byte_order_mark_is_no_text(run: ToyRun) -> None:
         ("Das Café öffnet\n".encode("cp1252"), "cp1252; convert it: iconv -f CP1252 -t UTF-8"),
         ("Das Café öffnet\n".encode("mac_roman"), "convert it: iconv -f MACINTOSH -t UTF-8"),
         ("goal\n".encode("utf-16"), "convert it: iconv -f UTF-16 -t UTF-8"),
+        ("Das Café\nist zu\n".encode("utf-16-le"), "convert it: iconv -f UTF-16LE -t UTF-8"),
+        ("goal\nDas Café\n".encode("utf-16-le"), "convert it: iconv -f UTF-16LE -t UTF-8"),
+        ("goal\nDas Café\n".encode("utf-16-be"), "convert it: iconv -f UTF-16BE -t UTF-8"),
     ],
 )
 def test_faulty_pipes(stdin: bytes, words: str) -> None:

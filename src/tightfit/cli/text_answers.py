@@ -38,7 +38,11 @@ LISTED = 5
 ONE_LINE = str.maketrans("\t\n\r", "   ")
 """What in the name of a label would end a cell or a line, and shift all answers that follow."""
 
-_ICONV = {"mac_roman": "macintosh"}
+_ICONV = {
+    "mac_roman": "macintosh",
+    "utf-16-le": "utf-16le",
+    "utf-16-be": "utf-16be",
+}
 """Encodings that iconv calls otherwise."""
 
 LOOKED_AT = 20
@@ -146,8 +150,9 @@ def checked(text: str) -> str:
 
 def lines_of(stream: BinaryIO) -> Iterator[str]:
     """Every line is one text, empty ones too, so that answers and lines stay side by side."""
-    number = 0
+    number, first = 0, b""
     for number, line in enumerate(stream, start=1):
+        first = first or line
         try:
             # Some programs begin their output with a byte-order mark.
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -155,7 +160,7 @@ def lines_of(stream: BinaryIO) -> Iterator[str]:
             raise DataError(
                 "standard input is not UTF-8",
                 seen=f"line {number}, byte {error.start + 1}",
-                next_step=_converting(line),
+                next_step=_converting(line if number == 1 else first + line),
             ) from error
         yield text.rstrip("\r\n")
     if number == 0:
@@ -164,10 +169,16 @@ def lines_of(stream: BinaryIO) -> Iterator[str]:
         )
 
 
-def _converting(line: bytes) -> str:
-    """How to make UTF-8 of a line. ``iconv`` takes what it is given for the terminal's encoding,
-    which is UTF-8 nearly everywhere, so it must be told another."""
-    found = marked(line) or guess(line)
+def _converting(seen: bytes) -> str:
+    """How to make UTF-8 of what was read. ``iconv`` takes what it is given for the terminal's
+    encoding, which is UTF-8 nearly everywhere, so it must be told another.
+
+    Args:
+        seen: from the first byte on: of UTF-16 a later line says nothing of the order of bytes,
+            since a break of two bytes is parted.
+    """
+    ended = seen + b"\0" * (b"\0" in seen)
+    found = marked(ended) or guess(seen)
     if found is None:
         return "convert it: iconv -f ENCODING -t UTF-8, with the encoding that it has"
     known = _ICONV.get(found, found).replace("_", "-").upper()

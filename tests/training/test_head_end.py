@@ -13,7 +13,7 @@ from tightfit.model.adapters import output_layer
 from tightfit.training import loop, solve
 from tightfit.training.loop import Loop
 from tightfit.training.setup import HistoryRow, Setup
-from tightfit.training.solve import ends_solved, head_is_solved
+from tightfit.training.solve import ends_solved, head_is_solved, solved_or_trained
 
 ENDS = ["head.kind=linear", "head.start=probe", "head.end=auto", "optim.lr=3e-3"]
 
@@ -39,7 +39,7 @@ def test_the_head_is_solved_and_scored_anew(bert: Path, monkeypatch: pytest.Monk
     loss = -logs_NK[np.arange(len(targets_N)), targets_N].mean()
     assert row["eval_loss"] == pytest.approx(loss, abs=1e-5)
     assert loss < before["eval_loss"]
-    assert notes.said[-1].startswith("the head is solved: on 16 validation rows ")
+    assert notes.said[-1].startswith("the solved head is kept: on 16 validation rows ")
 
 
 def test_a_solved_head_that_is_worse_is_left(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,6 +55,17 @@ def test_a_solved_head_that_is_worse_is_left(bert: Path, monkeypatch: pytest.Mon
     assert setup.decisions.head.value == "trained"
     np.testing.assert_array_equal(setup.subset_logits(), plain.subset_logits())
     assert row["eval_loss"] == before["eval_loss"]
+
+
+def test_a_solved_head_is_as_good_as_the_start_too(bert: Path) -> None:
+    """What chance explains twice over is no reason to end in a failed proof."""
+    setup = toy_job(bert, *ENDS)
+    start, trained, solved = (
+        {"eval_accuracy": right / 16, "eval_loss": loss}
+        for right, loss in ((12, 0.9), (8, 1.2), (5, 0.8))
+    )
+    assert solved_or_trained(trained, solved, setup, start=trained).value == "solved"
+    assert solved_or_trained(trained, solved, setup, start=start).value == "trained"
 
 
 @pytest.mark.parametrize(

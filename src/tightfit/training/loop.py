@@ -229,9 +229,9 @@ class Loop:
         solve_head(state.setup, frozen=False)
         place = next(i for i, row in enumerate(state.history) if row["step"] == best)
         before, found = state.history[place], self._scores()
-        decision = solved_or_trained(before, found, state.setup)
+        decision = solved_or_trained(before, found, state.setup, start=state.history[0])
         state.setup = state.setup.with_decisions(head=decision)
-        self._progress.say(f"the head is {decision.value}: {decision.reason}")
+        self._progress.say(f"the {decision.value} head is kept: {decision.reason}")
         if decision.value == "solved":
             state.history[place] = {**before, **found}
         else:

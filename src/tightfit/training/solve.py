@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightfit.config import Decision
+from tightfit.display import named_score
 from tightfit.methods import HEAD_ONLY
 from tightfit.model.adapters import output_layer
 from tightfit.model.proofs import Proof, solved
@@ -48,15 +49,26 @@ def ends_solved(setup: Setup) -> bool:
 
 
 def solved_or_trained(
-    trained: HistoryRow, solved: HistoryRow, setup: Setup
+    trained: HistoryRow, solved: HistoryRow, setup: Setup, *, start: HistoryRow
 ) -> Decision[Literal["trained", "solved"]]:
     """Which of two heads is kept, by what an evaluation said of each: the solved one where it is
-    less wrong in all, and has no fewer rows right than chance explains."""
-    name, rows = f"eval_{setup.classifier.task.metric}", len(setup.eval_subset.targets)
-    figures = (f"{each[name]:.1%}, log loss {each['eval_loss']:.3f}" for each in (solved, trained))
-    why = "on {:,} validation rows {} solved, {} as its steps left it".format(rows, *figures)
-    better = solved["eval_loss"] < trained["eval_loss"] and no_worse(solved, trained, setup)
+    less wrong in all, and has no fewer rows right than chance explains, here and at the start.
+
+    What chance explains twice over it may not explain at once: without a look at the start a
+    training would end in a failed proof.
+    """
+    rows, anew, left = len(setup.eval_subset.targets), _told(solved), _told(trained)
+    why = f"on {rows:,} validation rows {anew} solved anew; as its steps left it {left}"
+    as_good = all(no_worse(solved, each, setup) for each in (trained, start))
+    better = as_good and solved["eval_loss"] < trained["eval_loss"]
     return Decision("solved" if better else "trained", why)
+
+
+def _told(row: HistoryRow) -> str:
+    """The scores of an evaluation, in words."""
+    names = [name for name in ("accuracy", "macro_f1") if f"eval_{name}" in row]
+    scores = [named_score(name, row[f"eval_{name}"]) for name in names]
+    return ", ".join([*scores, f"log loss {row['eval_loss']:.3f}"])
 
 
 def solve_head(setup: Setup, *, frozen: bool) -> None:

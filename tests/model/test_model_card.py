@@ -177,6 +177,10 @@ def test_what_was_trained_is_told(
     facts: dict[str, Any] = {"scores": SCORES, "source": Source("x", bert, "x"), "steps": 7}
     write_card(tmp_path, config, toy_plan(bert), AB, decisions=decisions, **facts)
     assert f", {told}, batch" in (tmp_path / "README.md").read_text("utf-8")
+    solved = replace(decisions, head=Decision("solved", "of 22 rows"))
+    write_card(tmp_path, config, toy_plan(bert), AB, decisions=solved, **facts)
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert f", {told}, batch 16; then logistic regression as the head" in card
 
 
 def test_no_cap_is_called_no_cap(bert: Path, tmp_path: Path) -> None:

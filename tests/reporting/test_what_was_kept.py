@@ -54,6 +54,13 @@ def test_a_better_start_is_told(run: Run) -> None:
     assert (point.title, point.tone) == ("All 5 proofs hold", "note")
 
 
+@pytest.mark.parametrize(("head", "told"), [("solved", True), ("trained", False)])
+def test_a_head_solved_anew_is_told(run: Run, head: Any, told: bool) -> None:
+    """What stands in the curves at that step is not what the step left."""
+    decided = replace(run.decisions, head=Decision(head, "of 22 rows"))
+    assert ("Then the head was solved anew" in words_of(run.with_parts(decisions=decided))) is told
+
+
 def test_a_kept_start_is_the_start(run: Run) -> None:
     """Its adapters change nothing, of which no picture is needed."""
     words = words_of(kept(run, None))

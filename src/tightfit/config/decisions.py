@@ -96,6 +96,11 @@ class Decisions:
     side: Decision[int] | None = None
     side_factor: Decision[float] | None = None
 
+    @property
+    def head_solved_anew(self) -> bool:
+        """Whether the head is not what the steps of cross-entropy left of it."""
+        return self.head is not None and self.head.value == "solved"
+
     def made(self) -> dict[str, Decision[Any]]:
         """The decisions by their names; those are left out that were just what was asked for."""
         every = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -243,7 +243,8 @@ def _how(config: Config, task: Task, decisions: Decisions, steps: int) -> str:
                 "then logistic regression as the head"
             )
     batch = optim.batch * optim.accumulate
-    return f"AdamW, rate {optim.lr:g}, {_extent(config, decisions, steps)}, batch {batch}"
+    how = f"AdamW, rate {optim.lr:g}, {_extent(config, decisions, steps)}, batch {batch}"
+    return how + "; then logistic regression as the head" * decisions.head_solved_anew
 
 
 def _training(config: Config, plan: Plan, how: str, data: DataFacts | None) -> str:

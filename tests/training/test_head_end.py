@@ -10,7 +10,7 @@ import pytest
 
 from tests.toy_setups import Notes, toy_job, watch_of
 from tightfit.model.adapters import output_layer
-from tightfit.training import loop, solve
+from tightfit.training import loop, solve, timing
 from tightfit.training.loop import Loop
 from tightfit.training.setup import HistoryRow, Setup
 from tightfit.training.solve import ends_solved, head_is_solved, solved_or_trained
@@ -66,6 +66,16 @@ def test_a_solved_head_is_as_good_as_the_start_too(bert: Path) -> None:
     )
     assert solved_or_trained(trained, solved, setup, start=trained).value == "solved"
     assert solved_or_trained(trained, solved, setup, start=start).value == "trained"
+
+
+def test_a_time_limit_knows_of_it(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass over all training rows and an evaluation, where nothing else takes any time."""
+    monkeypatch.setattr(timing, "_token_seconds", lambda *_: 1.0)
+    monkeypatch.setattr(timing, "_load_seconds", lambda *_: 0.0)
+    plain, ends = (
+        timing.rehearse(toy_job(bert, *ENDS, f"head.end={end}")) for end in ("trained", "auto")
+    )
+    assert ends.finishing - plain.finishing == pytest.approx(ends.probe + ends.evaluation)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from tightfit.training.blend import SCALES
 from tightfit.training.eva_init import start_at_eva
 from tightfit.training.loop import Loop
 from tightfit.training.setup import Setup
+from tightfit.training.solve import ends_solved
 
 REHEARSED_STEPS = 6
 """Optimiser steps that are run to time them, after one on the longest rows."""
@@ -88,9 +89,9 @@ def rehearse(setup: Setup) -> Timing:
         frozen = _token_seconds(setup, setup.lean.prefix)
         startup += frozen * (train + eval_subset)
         in_step, in_logits = (max(LEAST_SHARE * x, x - frozen) for x in (in_step, in_logits))
-    probe = 0.0
+    probe, every_row = 0.0, in_logits * train
     if setup.config.head.start == "probe":
-        probe = in_logits * train * min(1.0, setup.probe_rows / len(setup.train.targets))
+        probe = every_row * min(1.0, setup.probe_rows / len(setup.train.targets))
     step = in_step * loop.padded_tokens_in_step()
     evaluation, scoring = in_logits * eval_subset, own * held
     # By the model that was trained, and by what was saved of it.
@@ -102,6 +103,8 @@ def rehearse(setup: Setup) -> Timing:
         finishing += own * length * PAGE_TEXTS * min(PAGE_WORDS, length)
     if setup.config.train.blend is None:
         finishing += probe + len(SCALES) * evaluation
+    if ends_solved(setup):
+        finishing += every_row + evaluation
     return Timing(step, evaluation, startup, probe, scoring, finishing)
 
 

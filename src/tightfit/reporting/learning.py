@@ -87,16 +87,16 @@ def _kept(run: Run) -> str:
         return "What the run before knew was kept: no further step did better."
     if train.kept_start:
         return "The start was kept: no step did better on the validation rows."
-    anew = run.decisions.head_solved_anew and (
+    anew = (
         " Then the head was solved anew, by logistic regression on what the encoder had learned; "
         "what validation says of that step is of this head."
-    )
+    ) * run.decisions.head_solved_anew
     if fell is not None:
-        return f"The weights of step {train.best_step:,} were kept.{anew or ''} {fell}"
+        return f"The weights of step {train.best_step:,} were kept.{anew} {fell}"
     by = run.config.train.metric
     told = "" if by == "accuracy" else f" by {score_name(by)}"
     kept = f"The weights of step {train.best_step:,} were kept, the best on the validation rows"
-    return f"{kept}{told}.{anew or ''}"
+    return f"{kept}{told}.{anew}"
 
 
 def fall(run: Run) -> str | None:

@@ -225,7 +225,7 @@ class Loop:
         best = state.counters.best_step
         if not (best and ends_solved(state.setup)):
             return
-        trained = classifier.state()
+        started, trained = time.perf_counter(), classifier.state()
         solve_head(state.setup, frozen=False)
         place = next(i for i, row in enumerate(state.history) if row["step"] == best)
         before, found = state.history[place], self._scores()
@@ -236,6 +236,7 @@ class Loop:
             state.history[place] = {**before, **found}
         else:
             classifier.load_state(trained)
+        state.counters.seconds += time.perf_counter() - started
 
     def _is_best(self, found: HistoryRow) -> bool:
         """Whether these weights are the best so far, and worth keeping.

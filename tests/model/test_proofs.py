@@ -399,3 +399,17 @@ def test_labels_in_another_order_are_refused() -> None:
     """The same logits would mean something else."""
     with pytest.raises(ProofError, match="labels differ"):
         round_trip(LOGITS_NK, LOGITS_NK, labels=(("a", "b"), ("b", "a")))
+
+
+@pytest.mark.parametrize(("lead", "due"), [(5, True), (6, False)])
+def test_what_a_second_phase_trains_is_due_at_its_end(lead: int, due: bool) -> None:
+    """Not while the first goes on, nor where no step of the second was taken."""
+    tensors = parameters()
+    watch = GradientWatch(tensors, second=[HEAD], lead=lead)
+    give(tensors, A, B)
+    steps(watch, 6)
+    if due:
+        with pytest.raises(ProofError, match="1 of 3 trainable tensors got no gradient"):
+            watch.finish()
+    else:
+        assert watch.finish().numbers["not_due"] == [HEAD]

@@ -24,6 +24,7 @@ from tightfit.config import Decision
 from tightfit.errors import ArtefactError, DataError, Interrupted, SettingsError, UsageError
 from tightfit.progress import Bar, Progress
 from tightfit.storage import RunFolder
+from tightfit.training.gradients import watch_over
 from tightfit.training.precision import Precision
 from tightfit.training.setup import Fitted, HistoryRow
 from tightfit.training.signals import StopRequest
@@ -45,6 +46,7 @@ WAYS = {
     "vera": ["adapters.method=vera", "adapters.dropout=0.1"],
     "pissa": ["adapters.init=pissa"],
     "eva": ["adapters.init=eva"],
+    "contrastive first": ["optim.objective=contrastive-first", "contrastive.steps=4"],
 }
 
 
@@ -101,7 +103,7 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
 def toy(bert: Path, folder: Path, way: str, **more: Any) -> ToyLoop:
     """A loop over the same rows with the same seed."""
     setup = toy_job(bert, *SETTINGS, f"train.max_steps={STEPS}", *WAYS[way])
-    return toy_loop(setup, folder, **more)
+    return toy_loop(setup, folder, watch=watch_over(setup), **more)
 
 
 @cache
@@ -130,7 +132,10 @@ def test_a_run_can_be_stopped_after_any_step(
     assert_same(resumed, straight)
 
 
-@pytest.mark.parametrize("way", ["own", "recomputed", "lean", "frozen layers kept", "by tokens"])
+@pytest.mark.parametrize(
+    "way",
+    ["own", "recomputed", "lean", "frozen layers kept", "by tokens", "contrastive first"],
+)
 def test_every_forward_pass_can_be_resumed(
     way: str, bert: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

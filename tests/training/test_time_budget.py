@@ -275,7 +275,7 @@ def test_the_time_given_is_used(
     decided = loop.setup.decisions.max_steps
     assert decided == Decision(loop.setup.schedule.total, ANY)
     assert decided.value == done.steps
-    assert loop.loop.state.rate < 0.05 * setup.lr, "down to nothing"
+    assert loop.loop.state.rate < 0.05 * setup.config.optim.lr, "down to nothing"
     assert "as the first" in said.said[-1]
 
 

@@ -16,8 +16,9 @@ from tightfit.families import Pooling
 KeptText = Literal["head", "head+tail", "windows"]
 """What is kept of a text that is too long."""
 
-Objective = Literal["contrastive", "cross-entropy", "probe"]
-"""What a training does: steps on one of two losses, or none at all before the head is solved."""
+Objective = Literal["contrastive", "contrastive-first", "cross-entropy", "probe"]
+"""What a training does: steps on one of two losses, on one after the other, or none at all before
+the head is solved."""
 
 Use = Literal["used", "left out"]
 """Of what a training may do without: the labels' names, texts without a label."""

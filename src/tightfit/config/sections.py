@@ -251,10 +251,12 @@ class Optim(Section):
     """AdamW's running means of gradient and square. There is hardly a reason to change them."""
     eps: Annotated[float, Field(gt=0)] = 1e-8
     """What AdamW adds to the root of the square. There is hardly a reason to change it."""
-    objective: Literal["auto", "contrastive", "cross-entropy"] = "cross-entropy"
+    objective: Literal["auto", "contrastive", "contrastive-first", "cross-entropy"] = (
+        "cross-entropy"
+    )
     """What the steps minimise. ``contrastive``: texts of a class come together, the others apart
-    (arXiv:2004.11362), and the head is solved once that is done. ``auto``: by how many
-    rows there are."""
+    (arXiv:2004.11362), and the head is solved once that is done. ``contrastive-first``: then
+    cross-entropy goes on from there. ``auto``: by how many rows there are."""
 
 
 class Contrastive(Section):

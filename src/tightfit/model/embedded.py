@@ -133,6 +133,11 @@ E5 = Embedded(
 EMBEDDED: dict[str, Embedded] = {each.name: each for each in (MINILM, E5)}
 
 
+def is_crowded(name: str) -> bool:
+    """Whether this encoder is known to put all texts close together."""
+    return name in EMBEDDED and EMBEDDED[name].crowded
+
+
 def _whole(folder: Path) -> bool:
     """Whether what was made before is there, every byte of it."""
     if not (folder / DIGESTS_FILE).is_file():

@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Config, Decisions
+from tightfit.config.sections import Contrastive
 from tightfit.data.facts import DataFacts
 from tightfit.data.hub import HUB_PREFIX
 from tightfit.display import UNDEFINED, constant_words, score_name, score_value, weakest_label
@@ -238,13 +239,20 @@ def _how(config: Config, task: Task, decisions: Decisions, steps: int) -> str:
             rows = decisions.class_rows  # which runs of older versions do not have
             drawn = f" of up to {rows.value} rows a class" if rows else ""
             return (
-                f"Supervised contrastive loss (arXiv:2004.11362) of temperature "
-                f"{few.temperature:g}, AdamW, rate {few.lr:g}, {steps:,} steps{drawn}; "
-                "then logistic regression as the head"
+                f"{_contrastive(few)}, {steps:,} steps{drawn}; then logistic regression as the head"
             )
     batch = optim.batch * optim.accumulate
     how = f"AdamW, rate {optim.lr:g}, {_extent(config, decisions, steps)}, batch {batch}"
+    if decisions.objective and decisions.objective.value == "contrastive-first":
+        how = f"{_contrastive(few)}; then cross-entropy: {how}"
     return how + "; then logistic regression as the head" * decisions.head_solved_anew
+
+
+def _contrastive(few: Contrastive) -> str:
+    return (
+        f"Supervised contrastive loss (arXiv:2004.11362) of temperature {few.temperature:g}, "
+        f"AdamW, rate {few.lr:g}"
+    )
 
 
 def _training(config: Config, plan: Plan, how: str, data: DataFacts | None) -> str:

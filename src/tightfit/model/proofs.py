@@ -78,14 +78,26 @@ class GradientWatch:
         *,
         late: Collection[str] = (),
         exempt: Collection[str] = (),
+        second: Collection[str] = (),
+        lead: int = 0,
         expect_dead: bool = False,
     ) -> None:
-        """Watch ``tensors``; ``late`` are A matrices and their like, ``exempt`` never tested."""
+        """Watch some tensors.
+
+        Args:
+            tensors: all that train.
+            late: A matrices and their like.
+            exempt: never tested.
+            second: those that a second phase alone trains, due at its end.
+            lead: steps before that phase.
+            expect_dead: record what is overdue, and raise nothing.
+        """
         self._tensors = {name: p for name, p in tensors.items() if name not in exempt}
         self.late = set(late)
         """A matrices and their like, whose gradient is zero while what follows them is."""
         self.exempt = sorted(exempt)
         """Never tested: they cannot have a gradient."""
+        self._second, self._lead = set(second), lead
         self._expect_dead = expect_dead
         self.first_seen: dict[str, int] = {}
         """Step, counted from 1, at which each tensor first had a gradient."""
@@ -148,7 +160,9 @@ class GradientWatch:
         missing = self._tensors.keys() - self.first_seen.keys()
         # In a run shorter than 50 steps A is due once B has left zero and a step has followed.
         late_due = self.steps >= LATE_STEPS or (at_end and self._moving_steps >= PROMPT_STEPS)
-        return {name for name in missing if late_due or name not in self.late}
+        second_due = at_end and self.steps > self._lead
+        waiting = (set() if late_due else self.late) | (set() if second_due else self._second)
+        return missing - waiting
 
     def _enforce(self, overdue: Collection[str]) -> None:
         if overdue and not self._expect_dead:

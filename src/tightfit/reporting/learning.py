@@ -39,8 +39,11 @@ def learning(run: Run) -> Learning:
         return Learning("No step was taken: the head was solved on one sentence a label.", ())
     optim = run.config.optim
     notes = []
-    if _contrasts(run):
+    objective = _contrastive_objective(run)
+    if objective == "contrastive":
         notes.append("is contrastive")
+    elif objective:
+        notes.append("is contrastive at first")
     elif optim.label_smoothing:
         notes.append(f"smooths its labels by {optim.label_smoothing:g}")
     if optim.class_weights != "none":
@@ -55,12 +58,12 @@ def learning(run: Run) -> Learning:
             run.task.metric,
             ceiling=1.0,
             label=of_metric,
-            note=near if _contrasts(run) else "",
+            note=near * (objective == "contrastive"),
         ),
     )
     train = run.metrics.train
     extent = f"over {train.epochs:.3g} epochs"
-    if _contrasts(run):  # draws as many rows of every class, and knows no epochs
+    if objective == "contrastive":  # draws as many rows of every class, and knows no epochs
         extent = f"of {train.examples / max(train.steps, 1):.0f} texts"
     words = (
         f"{train.steps:,} steps {extent} took {_duration(train.seconds)}, "
@@ -69,9 +72,10 @@ def learning(run: Run) -> Learning:
     return Learning(words, tuple(chart for chart in charts if chart is not None))
 
 
-def _contrasts(run: Run) -> bool:
+def _contrastive_objective(run: Run) -> str:
+    """The objective where it has a contrastive phase, else nothing."""
     objective = run.decisions.objective
-    return objective is not None and objective.value == "contrastive"
+    return objective.value if objective and objective.value.startswith("contrastive") else ""
 
 
 def _kept(run: Run) -> str:

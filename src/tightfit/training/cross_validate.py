@@ -85,5 +85,5 @@ def _without(setup: Setup, part: int) -> Setup:
     limit = setup.decisions.max_steps
     most = None if limit is None else limit.value
     batches = len(epoch_order(setup.config, kept.tokens.lengths, epoch=0))
-    schedule, _ = make_schedule(setup.config, epochs.value, batches, most)
+    schedule, _ = make_schedule(setup.config, epochs.value, batches, most, lead=fewer.lead)
     return replace(fewer, schedule=schedule)

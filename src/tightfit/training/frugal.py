@@ -16,6 +16,7 @@ from accelerate.utils import set_seed
 from tightfit.budget.parameter_plan import Plan
 from tightfit.config import Decision
 from tightfit.display import score_name
+from tightfit.model.embedded import is_crowded
 from tightfit.model.proofs import GradientWatch
 from tightfit.progress import Progress
 from tightfit.training.answers import Answers
@@ -97,12 +98,15 @@ def smallest(rungs: Sequence[Plan], as_good: Callable[[Plan], bool]) -> Plan:
 def _on(setup: Setup, plan: Plan) -> Setup:
     """The same training of another plan."""
     config, dataset = setup.config, setup.dataset
-    objective = decide_objective(config, plan, dataset.task, dataset.train.targets)
+    crowded, targets_N = is_crowded(setup.source.name), dataset.train.targets
+    objective = decide_objective(config, plan, dataset.task, targets_N, crowded=crowded)
+    if setup.objective == "cross-entropy":  # there may be no time for more
+        objective = setup.decisions.objective
     decided = replace(setup.decisions, prefix_cache=None, objective=objective)
     set_seed(config.seed)
     found = prepare(config, dataset, setup.source, plan, decided=decided, progress=Progress())
     # As many steps, of as many rows, as the largest plan has time for.
-    if not (setup.solves or found.solves):
+    if found.objective == setup.objective and not setup.solves:
         found = replace(found, schedule=setup.schedule)
     return replace(
         found,

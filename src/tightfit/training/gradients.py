@@ -128,7 +128,7 @@ class Gradients:
         draws = setup.lean is not None and setup.lean.draws
         seeds = [int(torch.randint(MOST_SEED, ())) if draws else None for _ in parts]
         pairs = list(zip(parts, seeds, strict=True))
-        contrasted = setup.objective == "contrastive"
+        contrasted = setup.contrasts(self._state.step)
         if setup.lean is not None and setup.lean.divides:
             # Rows that are compared with one another are all there at once.
             at_once = len(parts) if contrasted else torch.get_num_threads()
@@ -160,7 +160,7 @@ class Gradients:
 
         pooled = list(side_by_side(forth, pairs))
         leaves = [x.detach().requires_grad_(x.requires_grad) for x in pooled]
-        if setup.objective == "contrastive":
+        if setup.contrasts(self._state.step):
             with output_inputs(setup) as seen:
                 for leaf in leaves:
                     lean.head(leaf)
@@ -237,11 +237,14 @@ def watch_over(setup: Setup) -> GradientWatch:
     key_biases = {f"{layer.name}.bias" for layer in layers if layer.roles == ("key",)}
     # No step touches a head that is solved; that it is has a proof of its own.
     output = f"{classifier.plan.head_layers[-1].name}."
-    solved = {n for n in tensors if setup.solves and n.startswith(output)}
+    head = {n for n in tensors if n.startswith(output)}
+    solved = head if setup.solves else set[str]()
     return GradientWatch(
         tensors,
         late={n for n in tensors for late in classifier.plan.record.late if n.endswith(f".{late}")},
         exempt={n for n, p in tensors.items() if owners[id(p)] in unused or n in key_biases}
         | solved,
+        second=head if setup.schedule.lead else (),
+        lead=setup.schedule.lead,
         expect_dead=setup.config.train.expect_dead,
     )

@@ -123,12 +123,14 @@ class Loop:
         self._train_step(state.step)
         self._notify("on_optimizer_step")
         last = state.step == state.total or state.ending is not None
-        if last and state.setup.solves:
-            solve_head(state.setup, frozen=False)
-        # A head that is solved at the end has nothing to say before.
-        regular = state.setup.chooses and not state.setup.solves
-        due = regular and state.step % state.setup.eval_every == 0
-        state.evaluated = last or due
+        if state.setup.contrasts(state.step):
+            # Before its head is solved a contrastive phase has nothing to say.
+            due = last or state.step == state.setup.schedule.lead
+            if due:
+                self._end_contrast()
+        else:
+            due = state.step % state.setup.eval_every == 0
+        state.evaluated = last or (due and state.setup.chooses)
         if state.evaluated:
             self._evaluate()
         # Asked once: a signal that comes later must find a checkpoint of its own step.
@@ -136,6 +138,12 @@ class Loop:
         self._notify("on_step_end")
         if state.interrupted and state.step < state.total and not state.ending:
             raise interrupted(state.interrupted, state.step, state.total, self._scratch)
+
+    def _end_contrast(self) -> None:
+        """Solve the head on what the contrastive phase made of the features."""
+        solve_head(self.state.setup, frozen=False)
+        # Of another loss moments that this one left say nothing.
+        self._optimizer.state.clear()
 
     def _notify(self, event: Event) -> None:
         for callback in self.callbacks:
@@ -159,8 +167,11 @@ class Loop:
 
     def padded_tokens_in_step(self) -> float:
         """Padded tokens of a mean optimiser step."""
-        whole = count_padded_tokens(self.state.setup.train.tokens, self._order_of(0))
-        return whole / self.state.setup.schedule.steps_per_epoch
+        tokens, schedule = self.state.setup.train.tokens, self.state.setup.schedule
+        step = count_padded_tokens(tokens, self._order_of(0)) / schedule.steps_per_epoch
+        drawn = [rows for x in range(1, schedule.lead + 1) for rows in self._batches_of(x)]
+        led = count_padded_tokens(tokens, drawn)
+        return (led + (schedule.total - schedule.lead) * step) / max(1, schedule.total)
 
     def _keep_prefix(self, folder: Path) -> None:
         state = self.state
@@ -223,7 +234,7 @@ class Loop:
         if self._best:
             classifier.load_state(self._best)
         best = state.counters.best_step
-        if not (best and ends_solved(state.setup)):
+        if not (best > state.setup.schedule.lead and ends_solved(state.setup)):
             return
         started, trained = time.perf_counter(), classifier.state()
         solve_head(state.setup, frozen=False)
@@ -241,7 +252,8 @@ class Loop:
     def _is_best(self, found: HistoryRow) -> bool:
         """Whether these weights are the best so far, and worth keeping.
 
-        The start is where it was fitted (a linear probe), and is kept until a step is no worse.
+        The start is where it was fitted (a linear probe), and is kept until a step is no worse; so
+        is where a contrastive phase ended.
         Weights that no step has moved yet (warm-up begins at a rate of zero), and a start at
         random, are scored for the record alone.
         """
@@ -250,8 +262,9 @@ class Loop:
             return state.rate > 0
         if state.step == 0:
             return setup.config.head.start != "random"
-        from_start = counters.best_step == 0 and no_worse(found, state.history[0], setup)
-        better = from_start or merit(found, setup) > counters.best_score
+        before = next((row for row in state.history if row["step"] == counters.best_step), found)
+        onward = counters.best_step <= setup.schedule.lead and no_worse(found, before, setup)
+        better = onward or merit(found, setup) > counters.best_score
         # Not a number is not below it either.
         sane = found["eval_loss"] <= setup.highest_loss(state.history)
         return state.rate > 0 and better and sane
@@ -283,7 +296,7 @@ class Loop:
         metric = state.setup.classifier.task.metric
         row: HistoryRow = {
             "step": step,
-            "epoch": step / state.setup.schedule.steps_per_epoch,
+            "epoch": state.setup.schedule.epochs(step),
             "lr": state.rate if step else 0.0,
             "train_loss": counters.loss_sum / summed if summed else None,
             f"train_{metric}": counters.score_sum / summed if summed else None,
@@ -296,8 +309,7 @@ class Loop:
         state.history.append(row)
 
     def _set_rate(self, step: int) -> float:
-        setup = self.state.setup
-        lr = setup.lr * setup.schedule.scale(step - 1)
+        lr = self.state.setup.rate(step)
         for group in self._optimizer.param_groups:
             group["lr"] = lr * group[RATE]
         self.state.rate = lr
@@ -306,11 +318,12 @@ class Loop:
     def _batches_of(self, step: int) -> list[list[int]]:
         """The rows of each forward pass of an optimiser step."""
         setup = self.state.setup
-        if setup.objective == "contrastive":
+        if setup.contrasts(step):
             phase, seed = setup.contrastive, setup.config.seed
             sizes = {"classes": phase.classes, "class_rows": phase.class_rows}
             return [balanced_batch(setup.train.targets, **sizes, seed=seed, step=step)]
-        epoch, position = divmod(step - 1, int(setup.schedule.steps_per_epoch))
+        schedule = setup.schedule
+        epoch, position = divmod(step - schedule.lead - 1, int(schedule.steps_per_epoch))
         if self._order[0] != epoch:
             self._order = (epoch, self._order_of(epoch))
         accumulate = setup.config.optim.accumulate

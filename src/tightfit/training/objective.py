@@ -5,6 +5,7 @@ The thresholds come from the trials in docs/experiments/few-rows.md.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,10 @@ from tightfit.errors import SettingsError
 from tightfit.methods import HEAD_ONLY
 from tightfit.tasks import Task
 from tightfit.tasks.dataset import FEW_IN_ALL, FEW_ROWS
+from tightfit.training.optim import Schedule, contrastive_schedule
+
+CONTRASTIVE = ("contrastive", "contrastive-first")
+"""Objectives with a contrastive phase."""
 
 CLASSES = 4
 """In a step of the contrastive phase, where nobody asks for other batches."""
@@ -29,6 +34,12 @@ LEAST_CLASS_ROWS, MOST_CLASS_ROWS = 4, 16
 
 MOST_STEP_TOKENS = 8_192
 """Of a step, as far as the least rows allow: a graph holds all of them at once."""
+
+MOST_LED = 1_000
+"""Training rows up to which a contrastive phase comes before cross-entropy; more were not tried."""
+
+LEAST_LED_CLASSES = 3
+"""Two classes gain nothing by that. See docs/experiments/few-rows.md."""
 
 MOST_CLASSES = 50
 """So many classes, or more, are told apart better by cross-entropy: a batch shows few of them."""
@@ -55,6 +66,20 @@ class ContrastiveSteps:
         # One class by itself has none to be told from.
         classes = CLASSES if settings.batch is None else max(2, settings.batch // class_rows)
         return cls(steps, class_rows, classes)
+
+    def schedule(self, targets_N: NDArray[Any], most: int | None = None) -> Schedule:
+        """The phase's schedule, in which every class has as many steps.
+
+        Args:
+            targets_N: of the training rows.
+            most: steps in all.
+        """
+        _, rows_P = np.unique(targets_N, return_counts=True)
+        turns = max(1.0, len(rows_P) / self.classes)
+        steps = math.ceil(self.steps * turns)
+        # Of a step, on average: a class may have fewer rows than are drawn of one.
+        rows = float(np.minimum(rows_P, self.class_rows).mean()) * min(self.classes, len(rows_P))
+        return contrastive_schedule(min(steps, most or steps), len(targets_N) / rows)
 
 
 def decide_class_rows(
@@ -89,7 +114,7 @@ def decide_class_rows(
 
 
 def decide_objective(
-    config: Config, plan: Plan, task: Task, targets_N: NDArray[Any]
+    config: Config, plan: Plan, task: Task, targets_N: NDArray[Any], *, crowded: bool = False
 ) -> Decision[Objective] | None:
     """What the steps minimise, or that there are none; None where the settings leave no choice.
 
@@ -98,6 +123,7 @@ def decide_objective(
         plan: what trains.
         task: what a target is.
         targets_N: of the training rows.
+        crowded: see :class:`tightfit.model.embedded.Embedded`.
 
     Raises:
         SettingsError: what was asked for needs one class a row.
@@ -107,18 +133,22 @@ def decide_objective(
     if config.optim.objective == "cross-entropy":
         return None
     if not task.one_class:
-        if config.optim.objective == "contrastive":
+        if config.optim.objective != "auto":
             raise SettingsError(
                 "a contrastive loss is offered for one label a text",
-                seen=f"optim.objective=contrastive with data.task={task.kind}",
+                seen=f"optim.objective={config.optim.objective} with data.task={task.kind}",
                 next_step="leave out optim.objective",
             )
         return None
-    asked = config.optim.objective == "contrastive"
+    asked: Objective | None = None if config.optim.objective == "auto" else config.optim.objective
     counts, each = np.unique(targets_N, return_counts=True)[1], rows_a_class(targets_N.tolist())
-    many = None if asked else _why_many(len(targets_N), each, len(counts))
-    if unfit := why_unsolved(plan) or many:
+    if unfit := why_unsolved(plan):
         return Decision("cross-entropy", unfit)
+    if asked == "contrastive-first" and counts.max() > 1 and plan.method != HEAD_ONLY.name:
+        return Decision(asked, ASKED)
+    if asked is None and (many := _why_many(len(targets_N), each, len(counts))):
+        led = None if crowded or config.train.max_steps else _why_led(counts, plan)
+        return Decision("contrastive-first", led) if led else Decision("cross-entropy", many)
     if counts.max() < 2:
         return Decision("probe", "no class has two rows that could be brought together")
     if plan.method == HEAD_ONLY.name:
@@ -135,6 +165,14 @@ def _why_many(rows: int, each: float, classes: int) -> str | None:
     if classes >= MOST_CLASSES:
         return f"it tells {classes} classes apart better"
     return None
+
+
+def _why_led(counts_P: NDArray[Any], plan: Plan) -> str | None:
+    """Why a contrastive phase comes before cross-entropy, or None where it does not."""
+    rows, classes = int(counts_P.sum()), len(counts_P)
+    gains = rows <= MOST_LED and LEAST_LED_CLASSES <= classes < MOST_CLASSES
+    adapted = plan.method != HEAD_ONLY.name
+    return f"{rows:,} rows of {classes} classes gain by both" if gains and adapted else None
 
 
 def why_unsolved(plan: Plan) -> str | None:

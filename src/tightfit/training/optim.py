@@ -41,9 +41,25 @@ class Schedule:
     """Steps, warm-up included, after which the number of those to come was changed; or never."""
     first_total: int = 0
     """What had been the total until then."""
+    lead: int = 0
+    """Steps of the total that the contrastive phase takes before cross-entropy, which has a warm-up
+    and a cosine of its own."""
+
+    def epochs(self, step: int) -> float:
+        """Passes over the rows that so many steps make; those of the lead draw rows as they like,
+        and are not among them."""
+        return max(0, step - self.lead) / self.steps_per_epoch
+
+    def led_by(self, lead: int) -> Schedule:
+        """The same behind so many steps of a contrastive phase."""
+        return replace(self, total=self.total + lead, lead=lead)
 
     def scale(self, step: int) -> float:
         """Factor on the learning rate of the optimiser step that follows ``step`` others."""
+        if step < self.lead:
+            return contrastive_schedule(self.lead).scale(step)
+        if self.lead:
+            return self._behind_lead().scale(step - self.lead)
         if step < self.warmup:
             return step / max(1, self.warmup)
         place, total = float(step), self.total
@@ -60,6 +76,16 @@ class Schedule:
         """The same up to ``step``, from where the rate goes on down to zero at another total."""
         return replace(self, total=total, turn=step, first_total=self.total)
 
+    def _behind_lead(self) -> Schedule:
+        counted = {name: getattr(self, name) for name in ("total", "turn", "first_total")}
+        less = {name: max(0, steps - self.lead) for name, steps in counted.items()}
+        return replace(self, **less, lead=0)
+
+
+def contrastive_schedule(steps: int, steps_per_epoch: float = 1) -> Schedule:
+    """The schedule of a contrastive phase."""
+    return Schedule(steps, round(SHORT_RUN_WARMUP * steps), steps_per_epoch)
+
 
 def epoch_order(config: Config, lengths: NDArray[np.int64], *, epoch: int) -> list[list[int]]:
     """The forward passes of an epoch, as lists of rows; see :func:`batch_order`."""
@@ -74,7 +100,12 @@ def epoch_order(config: Config, lengths: NDArray[np.int64], *, epoch: int) -> li
 
 
 def make_schedule(
-    config: Config, epochs: float, batches_per_epoch: int, max_steps: int | None = None
+    config: Config,
+    epochs: float,
+    batches_per_epoch: int,
+    max_steps: int | None = None,
+    *,
+    lead: int = 0,
 ) -> tuple[Schedule, str | None]:
     """The schedule of a run, and what about it people should know.
 
@@ -83,18 +114,20 @@ def make_schedule(
         epochs: passes over the training rows.
         batches_per_epoch: forward passes in one epoch.
         max_steps: that fit into a time; None takes the setting.
+        lead: steps of a contrastive phase before them, as far as both limits allow.
     """
     per_epoch = math.ceil(batches_per_epoch / config.optim.accumulate)
     total = max(1, round(epochs * per_epoch))
     warmup = config.optim.warmup_steps
     note = None
-    for most in (config.train.max_steps, max_steps):
-        total = total if most is None else min(total, most)
+    for most in filter(None, (config.train.max_steps, max_steps)):
+        lead = min(lead, most - 1)
+        total = min(total, most - lead)
     steps = round(warmup * total) if warmup < 1 else int(warmup)
     if steps > SHORT_RUN_WARMUP * total and warmup >= 1:
         steps = int(SHORT_RUN_WARMUP * total)
         note = f"warm-up shortened from {warmup:.0f} to {steps} steps, 10% of the {total} in all"
-    return Schedule(total, steps, per_epoch), note
+    return Schedule(total, steps, per_epoch).led_by(lead), note
 
 
 def make_optimizer(

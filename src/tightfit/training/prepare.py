@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
@@ -22,7 +20,7 @@ from tightfit.data.gpu import best_device
 from tightfit.data.tokens import Tokens
 from tightfit.families import Pooling, family_of
 from tightfit.model.classifier import Classifier, build
-from tightfit.model.embedded import EMBEDDED
+from tightfit.model.embedded import is_crowded
 from tightfit.model.encoders import longest_text
 from tightfit.model.lean import LeanEncoder, why_not_lean
 from tightfit.model.locate import Source
@@ -30,8 +28,8 @@ from tightfit.model.prefix import prefix_bytes, stored_dtype
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.training.label_names import with_names
-from tightfit.training.objective import decide_class_rows, decide_objective
-from tightfit.training.optim import SHORT_RUN_WARMUP, Schedule, epoch_order, make_schedule
+from tightfit.training.objective import CONTRASTIVE, decide_class_rows, decide_objective
+from tightfit.training.optim import Schedule, epoch_order, make_schedule
 from tightfit.training.precision import Precision, autocast_gain, decide_precision
 from tightfit.training.row_reader import RowReader
 from tightfit.training.setup import Setup
@@ -150,15 +148,15 @@ def _opened(
         folds=dataset.folds,
     )
     if decided is None:
-        objective = decide_objective(config, plan, dataset.task, dataset.train.targets)
+        objective = decide_objective(
+            config, plan, dataset.task, dataset.train.targets, crowded=is_crowded(source.name)
+        )
         decisions = replace(decisions, objective=objective)
-    if decisions.objective is not None and decisions.objective.value == "contrastive":
+    if decisions.objective is not None and decisions.objective.value in CONTRASTIVE:
         # Which a training that an older version began has not on record.
         longest = int(train.tokens.lengths.max())
-        known = EMBEDDED.get(source.name)
-        crowded = known is not None and known.crowded
         rows = decide_class_rows(
-            config.contrastive, dataset.train.targets, longest, crowded=crowded
+            config.contrastive, dataset.train.targets, longest, crowded=is_crowded(source.name)
         )
         decisions = replace(decisions, class_rows=decisions.class_rows or rows)
     return Setup(
@@ -196,11 +194,11 @@ def _scheduled(setup: Setup) -> tuple[Setup, str | None]:
     """The setup with its steps, and what about them people should know."""
     config, decisions, count = setup.config, setup.decisions, len(setup.train.targets)
     if setup.solves:
-        schedule, note = _few_steps(setup), None
+        schedule, note = _solved_schedule(setup), None
     else:
         epochs = decide_epochs(config, count)
         order = epoch_order(config, setup.train.tokens.lengths, epoch=0)
-        schedule, note = make_schedule(config, epochs.value, len(order))
+        schedule, note = make_schedule(config, epochs.value, len(order), lead=setup.lead)
         decisions = replace(decisions, epochs=epochs)
     rows = (setup.train.tokens, setup.eval_subset.tokens)
     cache = decisions.prefix_cache or _prefix_cache(config, setup.lean, schedule, rows)
@@ -235,7 +233,7 @@ def _about(setup: Setup) -> Iterator[str]:
     if decisions.objective is not None:
         steps = ""
         if decisions.class_rows is not None:
-            steps = f"; {setup.schedule.total} steps by contrastive.lr, with up to "
+            steps = f"; {setup.lead or setup.schedule.total} steps by contrastive.lr, with up to "
             steps += f"{decisions.class_rows.value} rows of a class"
         yield f"objective {decisions.objective.value}: {decisions.objective.reason}{steps}"
     if setup.train.tokens.truncated:
@@ -257,18 +255,11 @@ def _about(setup: Setup) -> Iterator[str]:
         yield f"keeping what the frozen layers compute: {prefix.value}, {prefix.reason}"
 
 
-def _few_steps(setup: Setup) -> Schedule:
-    """The schedule before a head that is solved: as many steps for every class, or none."""
+def _solved_schedule(setup: Setup) -> Schedule:
+    """The schedule before a head that is solved: of a contrastive phase, or no step."""
     if setup.objective == "probe":
         return Schedule(0, 0, 1)
-    config, phase = setup.config, setup.contrastive
-    _, rows_P = np.unique(setup.train.targets, return_counts=True)
-    turns = max(1.0, len(rows_P) / phase.classes)
-    steps = math.ceil(phase.steps * turns)
-    steps = min(steps, config.train.max_steps or steps)
-    # Of a step, on average: a class may have fewer rows than are drawn of one.
-    rows = float(np.minimum(rows_P, phase.class_rows).mean()) * min(phase.classes, len(rows_P))
-    return Schedule(steps, round(SHORT_RUN_WARMUP * steps), len(setup.train.targets) / rows)
+    return setup.contrastive.schedule(setup.train.targets, setup.config.train.max_steps)
 
 
 def decide_epochs(config: Config, rows: int) -> Decision[float]:

@@ -131,7 +131,7 @@ class Setup:
     @property
     def solves(self) -> bool:
         """Whether the head is solved once the steps are over, and takes no part in them."""
-        return self.objective != "cross-entropy"
+        return self.objective in ("contrastive", "probe")
 
     @property
     def as_good_as_start(self) -> bool:
@@ -165,10 +165,21 @@ class Setup:
         return ContrastiveSteps.of(self.config.contrastive, rows.value)
 
     @property
-    def lr(self) -> float:
-        """The highest learning rate."""
-        contrastive = self.objective == "contrastive"
-        return self.config.contrastive.lr if contrastive else self.config.optim.lr
+    def lead(self) -> int:
+        """Steps that a contrastive phase takes before cross-entropy."""
+        if self.objective != "contrastive-first":
+            return 0
+        return self.contrastive.schedule(self.train.targets).total
+
+    def contrasts(self, step: int) -> bool:
+        """Whether a step is one of the contrastive phase."""
+        led = self.objective == "contrastive-first" and step <= self.schedule.lead
+        return led or self.objective == "contrastive"
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        phase = self.config.contrastive if self.contrasts(step) else self.config.optim
+        return phase.lr * self.schedule.scale(step - 1)
 
     @property
     def eval_every(self) -> int:

@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tightfit.config import Decision
+from tightfit.config import Decision, Objective
 from tightfit.data.label_strata import one_each
 from tightfit.errors import UsageError
 from tightfit.progress import Progress
 from tightfit.training.callbacks import Callback, TrainingState
 from tightfit.training.frugal import trainings_to_choose
-from tightfit.training.optim import SHORT_RUN_WARMUP, Schedule, make_schedule
+from tightfit.training.optim import Schedule, contrastive_schedule, make_schedule
 from tightfit.training.setup import Setup
 from tightfit.training.timing import REHEARSED_STEPS, Timing, rehearse
 
@@ -99,7 +99,8 @@ class TimeBudget(Callback):
         # The trainings of a cross-validation had as many steps as were decided.
         alone = setup.decisions.max_steps is not None and setup.dataset.folds is None
         if alone and state.step == 0 and math.isfinite(setup.deadline):
-            least = max(REHEARSED_STEPS, setup.schedule.warmup + 1)
+            schedule = setup.schedule
+            least = max(REHEARSED_STEPS, schedule.lead + schedule.warmup + 1)
             self._look_at = max(least, round(LOOK_AFTER * state.total))
 
     def on_optimizer_step(self, state: TrainingState) -> None:
@@ -178,6 +179,8 @@ def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setup,
     after, timing = (SCORE_ASIDE + RESERVE) * limit.left, None
     if setup.decisions.max_steps is None:
         found = _decide(setup, limit, progress)
+        if setup.schedule.lead and found.steps < setup.schedule.total:
+            found = _decide(_without_lead(setup, limit), limit, progress)
         setup, timing = found.setup, found.timing
         after = timing.scoring + timing.finishing + timing.evaluation
     decisions = setup.decisions
@@ -194,6 +197,14 @@ def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setup,
         _with_fewer(setup), schedule=_schedule(setup, steps.value), deadline=limit.deadline - after
     )
     return short, timing
+
+
+def _without_lead(setup: Setup, limit: TimeLimit) -> Setup:
+    """The setup without its contrastive phase: of few steps those of cross-entropy teach more."""
+    why = f"both phases take longer than {limit.told}"
+    objective: Decision[Objective] = Decision("cross-entropy", why)
+    setup = setup.with_decisions(objective=objective, class_rows=None)
+    return replace(setup, schedule=_schedule(setup))
 
 
 def _crossed(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setup, Timing | None]:
@@ -352,7 +363,7 @@ def _extent(setup: Setup, steps: int) -> str:
     """So many steps in words, up to the time that they fit into."""
     if steps >= _schedule(setup).total:
         return "all of them, which fit"
-    epochs, rows = steps / setup.schedule.steps_per_epoch, len(setup.train.targets)
+    epochs, rows = setup.schedule.epochs(steps), len(setup.train.targets)
     extent = f"{epochs:.2g} epochs" if epochs >= 1 else f"{int(epochs * rows):,} of {rows:,} rows"
     return f"{extent}, the most that fits"
 
@@ -361,11 +372,11 @@ def _schedule(setup: Setup, most: int | None = None) -> Schedule:
     """The schedule of all epochs, or of so many steps."""
     if setup.solves:
         total = setup.schedule.total if most is None else min(most, setup.schedule.total)
-        return replace(setup.schedule, total=total, warmup=round(SHORT_RUN_WARMUP * total))
+        return contrastive_schedule(total, setup.schedule.steps_per_epoch)
     epochs, batches = setup.decisions.epochs, int(setup.schedule.steps_per_epoch)
     assert epochs is not None
     batches *= setup.config.optim.accumulate
-    return make_schedule(setup.config, epochs.value, batches, most)[0]
+    return make_schedule(setup.config, epochs.value, batches, most, lead=setup.lead)[0]
 
 
 def in_minutes(minutes: float) -> str:

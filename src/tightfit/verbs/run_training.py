@@ -322,7 +322,7 @@ def _result(run: Path, trained: _Trained, scores: TaskScores) -> TrainResult:
         start=fitted.history[0][f"eval_{metric}"],
         best_step=counters.best_step,
         steps=fitted.steps,
-        epochs=fitted.steps / setup.schedule.steps_per_epoch,
+        epochs=setup.schedule.epochs(fitted.steps),
         examples=counters.rows,
         seconds=counters.seconds,
         examples_per_second=counters.per_second(counters.rows),

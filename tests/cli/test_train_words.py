@@ -81,6 +81,17 @@ def test_few_rows_are_scored_by_cross_validation(
     assert "✓ head solved: the gradient of the head's own objective is zero" in page
 
 
+def test_sentences_of_labels_are_among_what_was_seen(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they are in ``epochs``: both say how often one text was seen."""
+    options: dict[str, Any] = {"model": str(bert), "out": tmp_path / "run", "progress": Notes()}
+    settings = [*SHORT, "train.folds=2", "optim.objective=contrastive", "data.label_names=on"]
+    result = tightfit.train(toy_rows(16), settings=settings, **options)
+    page = page_of(result, monkeypatch)
+    assert f"trained on 16 rows and 2 label names, each seen {result.epochs:.2g} times" in page
+
+
 def test_a_start_that_is_kept_has_no_adapters_to_prove(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -194,6 +194,15 @@ def test_rows_that_nothing_can_score_are_refused(bert: Path) -> None:
         few_dataset(bert, table)
 
 
+def test_more_parts_than_rows_are_told(bert: Path) -> None:
+    """As many are made as rows differ, and it is said that more were wanted."""
+    dataset = toy_job(bert, *FEW, "train.folds=50", rows=16).dataset
+    assert dataset.folds is not None
+    most = len(set(dataset.train.texts))
+    assert dataset.folds.value == most < 50
+    assert f"50 were wanted, and no more than {most} rows differ" in str(dataset.facts.note)
+
+
 def test_folds_and_validation_rows_exclude_each_other(bert: Path) -> None:
     """Both would be the score."""
     table = Table(["a goal", "a bank"] * 8, ["sport", "money"] * 8, source="toys")
@@ -209,7 +218,9 @@ def test_a_class_with_a_single_row_does_no_harm(bert: Path) -> None:
     dataset = few_dataset(bert, table)
     assert dataset.folds is not None
     assert dataset.folds.value == 3
-    assert "'money' has one row, which no training without it can find" in str(dataset.facts.note)
+    assert "'money' has one row, which is scored by a training with none of" in str(
+        dataset.facts.note
+    )
 
 
 def test_the_choice_is_told(bert: Path) -> None:

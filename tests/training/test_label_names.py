@@ -49,6 +49,28 @@ def test_a_name_is_made_words(bert: Path) -> None:
     assert texts == ["The topic is about lost or stolen card", "The topic is about sport"]
 
 
+@pytest.mark.parametrize("name", ["खेल", "ข่าวกีฬา", "செய்தி", "E\u0301conomie", "می\u200cرفت"])
+def test_signs_on_letters_part_no_words(name: str, bert: Path) -> None:
+    """Vowel signs, accents of their own and joiners: the name stands in its sentence as it is."""
+    assert f"The topic is about {name}" in name_texts(*named(bert, [name, "sport"]))
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "why"),
+    [
+        ([0, 1], ["data.label_names=on"], "no word is in '0', '1'"),
+        (["sport", "money"], ["data.label_names=on", "optim.objective=cross-entropy"], "no use"),
+    ],
+)
+def test_names_that_were_asked_for_and_are_no_use_are_told(
+    names: list[int | str], settings: list[str], why: str, bert: Path
+) -> None:
+    """They are left out whatever was asked."""
+    _, notes = prepared(bert, names, *settings)
+    (told,) = (words for words in notes.warned if "label names are left out" in words)
+    assert why in told
+
+
 @pytest.mark.parametrize("names", [[0, 1], ["1.5", "2.5"], ["a", "b"], ["x1", "sport"]])
 def test_names_without_a_word_are_no_rows(names: list[int | str], bert: Path) -> None:
     """Numbers and letters say nothing, and some of the names are not enough."""

@@ -15,7 +15,7 @@ from tests.fixtures import Encoders
 from tests.toy_setups import Notes
 from tests.toys import toy_rows, write_jsonl
 from tightfit import Run, TrainResult
-from tightfit.errors import DataError, SettingsError, UsageError
+from tightfit.errors import BudgetError, DataError, SettingsError, UsageError
 from tightfit.reporting.page import render
 
 LABELS = ["goal match team", "stock market"]
@@ -111,6 +111,23 @@ def test_descriptions_stand_in_place_of_names(bert: Path, tmp_path: Path) -> Non
     assert np.isfinite(Run.load(made.run).predict("a goal").probabilities).all()
 
 
+def test_a_sentence_for_no_label_is_told(bert: Path, tmp_path: Path) -> None:
+    """Its label may be misspelt: the bare name would stand in its place without a word."""
+    file, notes = tmp_path / "labels.toml", Notes()
+    file.write_text('"Stock market" = "a bank"\n')
+    settings = [f"data.label_descriptions={file}"]
+    named(bert, tmp_path / "run", settings=settings, progress=notes)
+    assert any("no label is called 'Stock market'" in words for words in notes.warned)
+
+
+def test_names_that_are_switched_off_are_refused(tmp_path: Path) -> None:
+    """There would be nothing to learn from."""
+    with pytest.raises(SettingsError, match="names of labels are all that there is"):
+        tightfit.train(
+            label_names=LABELS, out=tmp_path / "run", settings={"data.label_names": "off"}
+        )
+
+
 @pytest.mark.parametrize(
     ("names", "words"),
     [
@@ -164,6 +181,13 @@ def test_a_head_that_cannot_be_solved_is_refused(encoders: Encoders, tmp_path: P
     """Its hidden layer would have to train."""
     with pytest.raises(SettingsError, match="no head can be made of label names here"):
         named(encoders("roberta"), tmp_path / "run", settings=["head.kind=stock"])
+
+
+def test_a_cap_below_the_head_is_of_the_budget(bert: Path, tmp_path: Path) -> None:
+    """No head of low rank is solved; the hint is to raise the cap."""
+    with pytest.raises(BudgetError, match="smaller than the head") as caught:
+        named(bert, tmp_path / "run", budget=40)
+    assert "whole it would cost 66" in str(caught.value)
 
 
 POOL = [row["text"] for row in toy_rows(60, seed=5)]

@@ -218,12 +218,15 @@ def _closing_words(result: TrainResult, console: Console) -> list[RenderableType
     return [*lines]
 
 
-def _seen(rows: int, result: TrainResult) -> str:
-    """The rows of training, and how often each was seen."""
+def _seen(run: Run, result: TrainResult) -> str:
+    """The rows of training, sentences of labels among them, and how often each was seen."""
+    rows, named = run.data.train_rows, run.decisions.label_names
+    names = len(run.task.names) if named is not None and named.value == "used" else 0
     if result.examples < rows:
         return f"{result.examples:,} of {rows:,} rows, since there was no time or step for more"
-    times = f"{result.examples / max(1, rows):.2g}"
-    return f"{rows:,} rows, each seen {'once' if times == '1' else f'{times} times'}"
+    times = f"{result.examples / max(1, rows + names):.2g}"
+    beside = f" and {names:,} label names" if names else ""
+    return f"{rows:,} rows{beside}, each seen {'once' if times == '1' else f'{times} times'}"
 
 
 def _taken(run: Run, result: TrainResult) -> str:
@@ -242,7 +245,7 @@ def _taken(run: Run, result: TrainResult) -> str:
         )
     return (
         f"best at step {result.best_step:,} of {result.steps:,}; {result.total:,} parameters "
-        f"trained on {_seen(run.data.train_rows, result)}, {result.examples_per_second:,.0f} a "
+        f"trained on {_seen(run, result)}, {result.examples_per_second:,.0f} a "
         f"second; {_duration(result.seconds / 60)} with evaluations"
     )
 

@@ -271,8 +271,10 @@ def _folds(strata: Strata, alike: Sequence[Hashable], wanted: Decision[int], see
             seen=f"{len(strata):,} rows of {len(different):,} classes",
             next_step="give two rows or more for a class, or a file of rows with --validation",
         )
-    folds = min(wanted.value, len(set(alike)))
-    return _Folds(deal(strata, alike, folds, seed), replace(wanted, value=folds))
+    folds, reason = wanted.value, wanted.reason
+    if folds > (most := len(set(alike))):
+        folds, reason = most, f"{folds:,} were wanted, and no more than {most:,} rows differ"
+    return _Folds(deal(strata, alike, folds, seed), Decision(folds, reason))
 
 
 def _about(folds: Decision[int]) -> str:
@@ -289,12 +291,18 @@ def _lonely(counts: Mapping[str, int]) -> list[str]:
         return []
     have = "has one row" if len(lonely) == 1 else "have one row each"
     named = first_few(lonely, NAMED)
-    return [f"{named} {have}, which no training without it can find: give two or more"]
+    none = "none of the class" if len(lonely) == 1 else "none of its class"
+    return [f"{named} {have}, which is scored by a training with {none}: give two or more"]
 
 
 def _note(notes: Sequence[str], left_out: Mapping[MissingPart, int]) -> str | None:
     """What is to be said of the rows: those left out, and how the others were split."""
-    left = [f"{n:,} rows without a {part} are left out" for part, n in left_out.items()]
+    left = [
+        f"1 row without a {part} is left out"
+        if n == 1
+        else f"{n:,} rows without a {part} are left out"
+        for part, n in left_out.items()
+    ]
     return "; ".join([*left, *notes]) or None
 
 

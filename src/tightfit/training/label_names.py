@@ -20,6 +20,7 @@ from tightfit.data.label_strata import rows_a_class
 from tightfit.data.name_sentences import sentences
 from tightfit.data.readability import readability
 from tightfit.data.text_tokenizer import TextTokenizer
+from tightfit.errors import first_few
 from tightfit.tasks.dataset import FEW_IN_ALL, FEW_ROWS, Dataset
 from tightfit.tasks.solved_head import out_of_fold
 from tightfit.training.answers import Answers
@@ -43,20 +44,33 @@ than as one. In steps more do harm where names say little (docs/experiments/few-
 
 def name_texts(config: Config, dataset: Dataset) -> list[str]:
     """A sentence for each label, in their order; none where names are no use or not wanted."""
-    if not dataset.task.one_class:
-        return []
-    rows = len(dataset.train)
-    wanted = config.data.label_names != "off" and config.optim.objective != "cross-entropy"
-    # A sentence is one text, and says nothing of how two belong together.
-    wanted = wanted and not config.data.pair
-    each = rows_a_class(dataset.train.targets.tolist())
-    few = each <= (MOST_NAMED if rows <= FEW_IN_ALL else FEW_ROWS)
-    # Where there are no rows the names are all there is.
-    if rows and not (few and wanted):
+    if why_no_names(config, dataset):
         return []
     found = sentences(dataset.task.names, config.data.label_descriptions)
-    texts = [text for text in found if text is not None]
-    return texts if len(texts) == len(found) else []
+    return [text for text in found if text is not None]
+
+
+def why_no_names(config: Config, dataset: Dataset) -> str:
+    """Why no sentence is a row, whatever a gate would say of them; nothing where each may be."""
+    task, data, rows = dataset.task, config.data, len(dataset.train)
+    if not task.one_class:
+        return "they are for one label a text"
+    # Where there are no rows the names are all there is.
+    if rows and data.label_names == "off":
+        return ASKED
+    if rows and config.optim.objective == "cross-entropy":
+        return "optim.objective=cross-entropy has no use for them"
+    # A sentence is one text, and says nothing of how two belong together.
+    if rows and data.pair:
+        return "they say nothing of pairs of texts"
+    each = rows_a_class(dataset.train.targets.tolist())
+    if rows and each > (MOST_NAMED if rows <= FEW_IN_ALL else FEW_ROWS):
+        return f"{each:.3g} rows a class, {rows:,} in all, are too many for them to help"
+    found = zip(task.names, sentences(task.names, data.label_descriptions), strict=True)
+    silent = [repr(name) for name, text in found if text is None]
+    if silent:
+        return f"no word is in {first_few(silent, SHOWN)}; data.label_descriptions can say more"
+    return ""
 
 
 def with_names(setup: Setup) -> Setup:

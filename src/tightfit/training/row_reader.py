@@ -21,7 +21,7 @@ from tightfit.model.pair_reader import PairReader
 from tightfit.progress import Progress
 from tightfit.tasks.dataset import Dataset
 from tightfit.tasks.labelled_texts import LabelledTexts
-from tightfit.training.label_names import name_texts
+from tightfit.training.label_names import name_texts, why_no_names
 from tightfit.training.setup import Rows
 from tightfit.training.side_solver import SideSolver
 
@@ -56,6 +56,10 @@ class RowReader:
         encode = partial(cache.tokenise, self.tokenizer, max_length=self.max_length)
         # Last, so that they can be left out.
         names = name_texts(self.config, dataset)
+        data = self.config.data
+        if not names and (data.label_names == "on" or data.label_descriptions):
+            reason = why_no_names(self.config, dataset)
+            progress.warn(f"label names are left out: {reason}")
         texts = dataset.train.texts or names
         count = len(texts) + len(dataset.validation)
         with progress.track("tokenising", count) as bar:

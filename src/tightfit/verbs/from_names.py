@@ -78,6 +78,12 @@ def _check_names(request: TrainRequest) -> None:
             seen="--label-names with data.pair",
             next_step="leave out data.pair, or give rows with --data",
         )
+    if data.label_names == "off":
+        raise SettingsError(
+            "names of labels are all that there is to learn from here",
+            seen="--label-names with data.label_names=off",
+            next_step="leave out data.label_names, or give rows with --data",
+        )
     labels = LabelSet(data.labels, data.labels)
     if len(labels) < 2:
         raise DataError(

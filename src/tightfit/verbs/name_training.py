@@ -10,7 +10,7 @@ import numpy as np
 from accelerate.utils import set_seed
 
 from tightfit import storage
-from tightfit.errors import SettingsError
+from tightfit.errors import BudgetError, SettingsError
 from tightfit.model.artefact import save_artefact
 from tightfit.progress import Progress
 from tightfit.run import Run
@@ -100,6 +100,12 @@ def _setup(read: ReadRequest, progress: Progress) -> Setup:
     source, pooling = encoder.source, decide_pooling(encoder.probe, encoder.source)
     alone = config.with_values(HEAD_ALONE)
     plan = plan_for(alone, source, dataset.task.outputs, pooling=pooling.value)
+    if len(plan.head_layers) == 1 and plan.head_layers[0].rank is not None:
+        raise BudgetError(
+            "the cap is smaller than the head that is made of label names",
+            seen=plan.why,
+            next_step="raise the cap (--budget)",
+        )
     if unfit := why_unsolved(plan):
         raise SettingsError(
             "no head can be made of label names here",

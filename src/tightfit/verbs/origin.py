@@ -13,6 +13,7 @@ import numpy as np
 from tightfit.config import Config
 from tightfit.data.facts import DataFacts
 from tightfit.data.labels import LabelSet
+from tightfit.data.name_sentences import unknown_descriptions
 from tightfit.data.table import Table
 from tightfit.data.text_digests import read_text_digests
 from tightfit.progress import Progress
@@ -101,6 +102,11 @@ class ReadRequest:
         """
         origin = None if request.from_run is None else Origin.of(request.from_run)
         dataset = _rows(request, origin, progress)
+        described = request.config.data.label_descriptions
+        if dataset.task.one_class:
+            unknown = unknown_descriptions(dataset.task.names, described)
+            if unknown is not None:
+                progress.warn(unknown)
         return cls(request, with_pool(dataset, request.config, request.unlabelled), origin)
 
 

@@ -221,6 +221,8 @@ def test_a_mistake_says_where_what_and_how(text: str, message: str) -> None:
         (["data.labels=a,b,a"], "data.labels names a label twice"),
         (["adapters.targets=query,query"], "adapters.targets names a layer twice"),
         (["train.batch_by=tokens", "train.group_by_length=false"], "batch_by=tokens needs"),
+        (["data.task=multi", "head.side=500"], "set head.side=off with data.task=multi"),
+        (["data.task=rating", "head.side=500"], "head.side=500 is for one label a text"),
     ],
 )
 def test_contradictions_are_refused(texts: list[str], message: str) -> None:

@@ -237,11 +237,11 @@ def test_one_that_is_left_out_at_the_end_is_counted_nowhere(
 
 
 def test_rows_without_one_class_have_none(bert: Path, tmp_path: Path) -> None:
-    """Asked for, it is refused before anything trains."""
-    rated = [{**row, "label": float(i % 5) + 0.5} for i, row in enumerate(toy_rows(60))]
-    file = write_jsonl(tmp_path / "rated.jsonl", rated)
+    """Asked for, it is refused before anything trains; that rows are lists, reading them says."""
+    listed = [{**row, "label": [row["label"], "both"]} for row in toy_rows(60)]
+    file = write_jsonl(tmp_path / "listed.jsonl", listed)
     with pytest.raises(SettingsError, match="a side head is offered for one label a text"):
-        trained(bert, file, tmp_path / "run", "data.task=rating")
+        trained(bert, file, tmp_path / "run")
 
 
 def test_over_the_cap_it_is_refused_with_the_sum(bert: Path, rows: Path, tmp_path: Path) -> None:

@@ -74,10 +74,20 @@ class Config(Section):
             )
         if len(set(self.data.labels)) != len(self.data.labels):
             faults.append("data.labels names a label twice")
-        faults += self._adapter_faults()
+        faults += self._side_faults() + self._adapter_faults()
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    def _side_faults(self) -> list[str]:
+        """A side head of characters where no row has one class."""
+        task = self.data.task
+        if self.data.pair or task not in ("multi", "rating") or isinstance(self.head.side, str):
+            return []
+        return [
+            f"head.side={self.head.side} is for one label a text; set head.side=off with "
+            f"data.task={task}"
+        ]
 
     def _adapter_faults(self) -> list[str]:
         adapters, by_importance = self.adapters, self.budget.allocation == "importance"

@@ -169,6 +169,15 @@ def test_where_none_reads_it_warns(blind: Path, bert: Path, tmp_path: Path) -> N
     assert readability_warning("someone/model-on-the-hub", ["goal"]) is None
 
 
+def test_of_a_few_names_the_tokens_of_a_word_are_not_told() -> None:
+    """Two names are as good as texts, and would be called a language that is read poorly."""
+    assert readability_warning(MINILM.name, ["wobblefax refund"]) is not None
+    assert readability_warning(MINILM.name, ["wobblefax refund"], names=True) is None
+    told = readability_warning(MINILM.name, ["漢字"], names=True)
+    assert told is not None
+    assert "cannot read" in told
+
+
 @pytest.mark.parametrize(("share", "prefix"), [(0.9, "the "), (0.3, "")])
 def test_a_prefix_is_tried_both_ways(
     share: float, prefix: str, with_prefix: str, judged: Any

@@ -204,3 +204,13 @@ def test_kinds_of_labels_are_seen_as_a_training_sees_them(
         assert example.why == "labelled Off, mostly spelt off"
     else:
         assert findings.label_counts == {}
+
+
+def test_texts_that_the_encoder_cannot_read_are_told(bert: Path) -> None:
+    """Rows seem whole where every token stands for what the vocabulary lacks."""
+    notes = Notes()
+    tightfit.check(["漢字 漢字", "漢字"], model=str(bert), progress=notes)
+    assert notes.warned[0].startswith(f"{bert} cannot read these texts: 100% of their tokens")
+    read = Notes()
+    tightfit.check(["goal match", "the team"], model=str(bert), progress=read)
+    assert not read.warned

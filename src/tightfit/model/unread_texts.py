@@ -13,14 +13,22 @@ from tightfit.model.embedded import E5
 from tightfit.model.locate import find_embedded, locate
 
 
-def readability_warning(name: str, texts: Sequence[str]) -> str | None:
+def readability_warning(name: str, texts: Sequence[str], *, names: bool = False) -> str | None:
     """The warning that an encoder does not read these texts, or None where it does.
 
     Of a model that would have to be fetched first, nothing is known.
+
+    Args:
+        name: of the encoder.
+        texts: some of those that it is to read.
+        names: whether they are names of labels: of a few words tokens a word say nothing.
     """
     if find_embedded(name) is None and not Path(name).is_dir():
         return None
-    return warning_of(name, readability(TextTokenizer.of(locate(name).folder), texts))
+    found = readability(TextTokenizer.of(locate(name).folder), texts)
+    if names and found.verdict == "reads poorly":
+        return None
+    return warning_of(name, found)
 
 
 def warning_of(name: str, found: Readability, *, chosen: bool = False) -> str | None:

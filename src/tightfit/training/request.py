@@ -149,6 +149,7 @@ class TrainRequest:
         if self.unlabelled is not None:
             pool = check_source(self.unlabelled, columns, labelled=False, progress=progress)
             texts = texts or pool
+        names = self.data is None and not texts
         if self.data is None:  # the names of labels, and what is to be told apart by them
             described = self.config.data.label_descriptions
             texts = [*(described.get(name, name) for name in self.config.data.labels), *texts]
@@ -157,7 +158,7 @@ class TrainRequest:
             check_model(name)
         # Of several, whoever chooses tells of the one that is chosen.
         if len(encoders) == 1 and texts and self.from_run is None:
-            told = readability_warning(encoders[0][0], texts)
+            told = readability_warning(encoders[0][0], texts, names=names)
             if told is not None:
                 progress.warn(told)
 

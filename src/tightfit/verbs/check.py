@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,8 +21,9 @@ from tightfit.data.text_tokenizer import TextTokenizer
 from tightfit.display import Shown
 from tightfit.errors import DataError, MissingExtraError, UsageError, did_you_mean
 from tightfit.extras import ensure
-from tightfit.model.candidates import planned_name
+from tightfit.model.candidates import candidate_names, planned_name
 from tightfit.model.locate import locate
+from tightfit.model.unread_texts import readability_warning
 from tightfit.progress import Progress, RichProgress
 
 if TYPE_CHECKING:
@@ -120,6 +122,7 @@ def check(
     from tightfit.data.checks.examine import check_table
 
     table, columns = _read(data, columns, labelled, progress)
+    _tell_unread(model, table.texts, progress)
     test = None if against is None else read_table(against, columns, labelled=False)
     findings = check_table(
         table,
@@ -204,6 +207,18 @@ def _file(fixes: Sequence[Fix], out: str | Path | None, *, label_errors: bool) -
     path = Path(out)
     check_copy(path)
     return path
+
+
+def _tell_unread(model: str | None, texts: Sequence[str], progress: Progress) -> None:
+    """Warn of texts that the encoder does not read; of several at hand a training chooses."""
+    settings = load_config().model
+    names = candidate_names(settings) if model is None else (model,)
+    if len(names) > 1 or not texts:
+        return
+    with suppress(MissingExtraError):  # that it is missing is said where its tokens are counted
+        told = readability_warning(names[0], texts)
+        if told is not None:
+            progress.warn(told)
 
 
 def _token_counter(model: str | None) -> CountTokens | None:

@@ -145,12 +145,34 @@ def test_names_that_say_nothing_are_refused(names: str, words: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "options", [{"data": "sample"}, {"from_run": "runs/1"}, {"validation": "sample:test"}]
+    "options",
+    [
+        {"data": "sample"},
+        {"from_run": "runs/1"},
+        {"validation": "sample:test"},
+        {"label_column": "y"},
+    ],
 )
 def test_rows_beside_names_are_refused(options: dict[str, Any], tmp_path: Path) -> None:
     """Names of labelled rows stand in the rows."""
     with pytest.raises(UsageError, match="without a row that has a label"):
         tightfit.train(label_names="sport,money", out=tmp_path / "run", **options)
+
+
+def test_parts_of_rows_that_there_are_not_are_refused(tmp_path: Path) -> None:
+    """Nothing could be scored in them."""
+    with pytest.raises(SettingsError, match="there are none") as caught:
+        tightfit.train(label_names=LABELS, out=tmp_path / "run", settings={"train.folds": 3})
+    assert caught.value.seen == "--label-names with train.folds=3"
+
+
+def test_a_file_of_names_is_no_name(tmp_path: Path) -> None:
+    """The line that gives what stands in it."""
+    file = tmp_path / "my names.txt"
+    file.write_text("sport\nmoney\n")
+    with pytest.raises(DataError, match="no file is read") as caught:
+        tightfit.train(label_names=str(file), out=tmp_path / "run")
+    assert f"in a shell are \"$(paste -sd, '{file}')\"" in str(caught.value)
 
 
 def test_one_that_was_cut_short_is_resumed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from tightfit.data.name_sentences import sentences
 from tightfit.errors import DataError, SettingsError, UsageError
 from tightfit.training.request import TrainOptions, TrainRequest
 
-NEED_ROWS = ("validation", "limit", "minutes", "max_steps")
+NEED_ROWS = ("validation", "label_column", "limit", "minutes", "max_steps")
 """Options that mean nothing without rows and steps."""
 
 
@@ -84,12 +85,22 @@ def _check_names(request: TrainRequest) -> None:
             seen="--label-names with data.label_names=off",
             next_step="leave out data.label_names, or give rows with --data",
         )
+    if request.config.train.folds:
+        raise SettingsError(
+            "a cross-validation scores rows with labels, and there are none",
+            seen=f"--label-names with train.folds={request.config.train.folds}",
+            next_step="leave out train.folds",
+        )
     labels = LabelSet(data.labels, data.labels)
     if len(labels) < 2:
+        alone = labels.names[0] if labels.names else ""
+        listed = f'"$(paste -sd, {shlex.quote(alone)})"' if Path(alone).is_file() else None
         raise DataError(
             "a classifier needs at least 2 labels",
-            seen=", ".join(labels.names) or "no name",
-            next_step='name them all, such as --label-names "sports,business"',
+            seen=alone or "no name",
+            next_step=f"no file is read: give the names in it, which in a shell are {listed}"
+            if listed
+            else 'name them all, such as --label-names "sports,business"',
         )
     found = zip(labels.names, sentences(labels.names, data.label_descriptions), strict=True)
     silent = [name for name, sentence in found if sentence is None]

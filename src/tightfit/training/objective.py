@@ -35,11 +35,12 @@ LEAST_CLASS_ROWS, MOST_CLASS_ROWS = 4, 16
 MOST_STEP_TOKENS = 8_192
 """Of a step, as far as the least rows allow: a graph holds all of them at once."""
 
-MOST_LED = 1_000
-"""Training rows up to which a contrastive phase comes before cross-entropy; more were not tried."""
+MOST_LED = 600
+"""Training rows up to which a contrastive phase comes before cross-entropy: of more a gain was not
+shown. See docs/experiments/few-rows.md."""
 
 LEAST_LED_CLASSES = 3
-"""Two classes gain nothing by that. See docs/experiments/few-rows.md."""
+"""Two classes gain nothing by that."""
 
 MOST_CLASSES = 50
 """So many classes, or more, are told apart better by cross-entropy: a batch shows few of them."""

@@ -18,6 +18,7 @@ from tightfit.errors import SettingsError
 from tightfit.progress import Progress
 from tightfit.tasks import MultiLabel, SingleLabel
 from tightfit.training.cross_validate import cross_validate
+from tightfit.training.divergence import prove_no_regression
 from tightfit.training.gradients import watch_over
 from tightfit.training.loop import Loop
 from tightfit.training.objective import decide_objective
@@ -78,13 +79,29 @@ def test_where_the_first_phase_ends_is_left_for_steps_that_are_no_worse(bert: Pa
     assert found.counters.best_step == 9
 
 
+def test_what_chance_explains_twice_it_does_not_explain_at_once(
+    bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is as good as the one before, and the last worse than the start: a failed proof."""
+    setup, real = toy_job(bert, *BOTH, rows=400), Loop._scores
+    assert len(setup.eval_subset.targets) == 100
+    scores = iter((0.80, 0.72, 0.64))
+    monkeypatch.setattr(Loop, "_scores", lambda self: {**real(self), "eval_accuracy": next(scores)})
+    trained = Loop(setup, watch_over(setup))
+    found = trained.fit()
+    assert found.counters.best_step == 6
+    assert prove_no_regression(trained.state.setup, found, Notes()).ok
+
+
 @pytest.mark.parametrize(("step", "lead", "total"), [(0.1, 6, 15), (20.0, 0, 4)])
 def test_where_time_is_short_cross_entropy_has_all_of_it(
     step: float, lead: int, total: int, bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a resumed training and a frugal one, too."""
     stopped_clock(monkeypatch, Timing(step=step, evaluation=0.0, finishing=20))
-    short, _ = fit_into(toy_job(bert, *BOTH), TimeLimit(2, 1000.0), Notes())
+    said = Notes()
+    short, _ = fit_into(toy_job(bert, *BOTH), TimeLimit(2, 1000.0), said)
+    assert any("all steps are of cross-entropy" in words for words in said.warned) == (not lead)
     assert (short.schedule.lead, short.schedule.total) == (lead, total)
     assert short.objective == ("contrastive-first" if lead else "cross-entropy")
     again = toy_job(bert, *BOTH)
@@ -120,8 +137,11 @@ def test_not_of_few_steps_or_a_head_alone(settings: str, bert: Path) -> None:
 @pytest.mark.parametrize(("most", "lead"), [(8, 6), (4, 3), (1, 0)])
 def test_a_limit_of_steps_holds_for_both(most: int, lead: int, bert: Path) -> None:
     """Where both were asked for."""
-    schedule = toy_job(bert, *BOTH, f"train.max_steps={most}").schedule
-    assert (schedule.total, schedule.lead) == (most, lead)
+    notes = Notes()
+    setup = toy_job(bert, *BOTH, f"train.max_steps={most}", progress=notes)
+    assert (setup.schedule.total, setup.schedule.lead) == (most, lead)
+    assert setup.objective == ("contrastive-first" if lead else "cross-entropy")
+    assert any(f"{lead} steps by contrastive.lr" in words for words in notes.said) == bool(lead)
 
 
 def test_of_several_labels_it_is_refused(bert: Path) -> None:

@@ -44,7 +44,7 @@ def learning(run: Run) -> Learning:
         notes.append("is contrastive")
     elif objective:
         notes.append("is contrastive at first")
-    elif optim.label_smoothing:
+    if optim.label_smoothing and objective != "contrastive":
         notes.append(f"smooths its labels by {optim.label_smoothing:g}")
     if optim.class_weights != "none":
         notes.append("weighs rows by class")

@@ -102,7 +102,7 @@ def _on(setup: Setup, plan: Plan) -> Setup:
     objective = decide_objective(config, plan, dataset.task, targets_N, crowded=crowded)
     if setup.objective == "cross-entropy":  # there may be no time for more
         objective = setup.decisions.objective
-    decided = replace(setup.decisions, prefix_cache=None, objective=objective)
+    decided = replace(setup.decisions, prefix_cache=None, objective=objective, class_rows=None)
     set_seed(config.seed)
     found = prepare(config, dataset, setup.source, plan, decided=decided, progress=Progress())
     # As many steps, of as many rows, as the largest plan has time for.

@@ -50,6 +50,7 @@ def start_of(setup: Setup, why: str) -> Setup:
         objective=Decision("probe", "what trained is no better than its start"),
         kept=Decision("start", why),
         prefix_cache=None,
+        class_rows=None,
         epochs=None,
     )
     plan = replace(

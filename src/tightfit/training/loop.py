@@ -262,8 +262,10 @@ class Loop:
             return state.rate > 0
         if state.step == 0:
             return setup.config.head.start != "random"
-        before = next((row for row in state.history if row["step"] == counters.best_step), found)
-        onward = counters.best_step <= setup.schedule.lead and no_worse(found, before, setup)
+        # And of the start, too: what chance explains twice over it may not explain at once.
+        left = (row for row in state.history if row["step"] in (0, counters.best_step))
+        onward = all(no_worse(found, row, setup) for row in left)
+        onward = onward and counters.best_step <= setup.schedule.lead
         better = onward or merit(found, setup) > counters.best_score
         # Not a number is not below it either.
         sane = found["eval_loss"] <= setup.highest_loss(state.history)
@@ -272,8 +274,7 @@ class Loop:
     def _scores(self) -> HistoryRow:
         """Mean loss and the metrics: of rows held out, or of trainings without a row."""
         state, setup, subset = self.state, self.state.setup, self.state.setup.eval_subset
-        crossed = setup.out_of_fold
-        if crossed is not None:
+        if (crossed := setup.out_of_fold) is not None:
             answers = crossed.trained if state.step else crossed.start
             return scored_row(setup, answers.logits_NK, answers.scores)
         own = self._logits(subset, state.peers.rows_of(range(len(subset.tokens))))
@@ -309,10 +310,9 @@ class Loop:
         state.history.append(row)
 
     def _set_rate(self, step: int) -> float:
-        lr = self.state.setup.rate(step)
+        lr = self.state.rate = self.state.setup.rate(step)
         for group in self._optimizer.param_groups:
             group["lr"] = lr * group[RATE]
-        self.state.rate = lr
         return lr
 
     def _batches_of(self, step: int) -> list[list[int]]:
@@ -322,8 +322,8 @@ class Loop:
             phase, seed = setup.contrastive, setup.config.seed
             sizes = {"classes": phase.classes, "class_rows": phase.class_rows}
             return [balanced_batch(setup.train.targets, **sizes, seed=seed, step=step)]
-        schedule = setup.schedule
-        epoch, position = divmod(step - schedule.lead - 1, int(schedule.steps_per_epoch))
+        taken = step - 1 - setup.schedule.lead
+        epoch, position = divmod(taken, int(setup.schedule.steps_per_epoch))
         if self._order[0] != epoch:
             self._order = (epoch, self._order_of(epoch))
         accumulate = setup.config.optim.accumulate

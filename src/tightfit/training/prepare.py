@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from tightfit.budget.allocate import Allocate, largest_that_fits
 from tightfit.budget.parameter_plan import Plan
 from tightfit.budget.plan_settings import plan_by
-from tightfit.config import ASKED, Config, Decision, Decisions, Use, undecided
+from tightfit.config import ASKED, Config, Decision, Decisions, Objective, Use, undecided
 from tightfit.data.batch_order import padding_share
 from tightfit.data.gpu import best_device
 from tightfit.data.tokens import Tokens
@@ -200,6 +200,11 @@ def _scheduled(setup: Setup) -> tuple[Setup, str | None]:
         order = epoch_order(config, setup.train.tokens.lengths, epoch=0)
         schedule, note = make_schedule(config, epochs.value, len(order), lead=setup.lead)
         decisions = replace(decisions, epochs=epochs)
+        if setup.lead and not schedule.lead:
+            alone: Decision[Objective] = Decision(
+                "cross-entropy", "no step is left for both phases"
+            )
+            decisions = replace(decisions, objective=alone, class_rows=None)
     rows = (setup.train.tokens, setup.eval_subset.tokens)
     cache = decisions.prefix_cache or _prefix_cache(config, setup.lean, schedule, rows)
     decisions = replace(decisions, prefix_cache=cache)
@@ -233,8 +238,8 @@ def _about(setup: Setup) -> Iterator[str]:
     if decisions.objective is not None:
         steps = ""
         if decisions.class_rows is not None:
-            steps = f"; {setup.lead or setup.schedule.total} steps by contrastive.lr, with up to "
-            steps += f"{decisions.class_rows.value} rows of a class"
+            steps = f"; {setup.schedule.lead or setup.schedule.total} steps by contrastive.lr, "
+            steps += f"with up to {decisions.class_rows.value} rows of a class"
         yield f"objective {decisions.objective.value}: {decisions.objective.reason}{steps}"
     if setup.train.tokens.truncated:
         kept = decisions.long_text

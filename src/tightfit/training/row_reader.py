@@ -56,8 +56,9 @@ class RowReader:
         encode = partial(cache.tokenise, self.tokenizer, max_length=self.max_length)
         # Last, so that they can be left out.
         names = name_texts(self.config, dataset)
-        data = self.config.data
-        if not names and (data.label_names == "on" or data.label_descriptions):
+        data, going_on = self.config.data, self.config.head.start == "run"
+        # A training that goes on has these settings from its run, and no use for them.
+        if not (names or going_on) and (data.label_names == "on" or data.label_descriptions):
             reason = why_no_names(self.config, dataset)
             progress.warn(f"label names are left out: {reason}")
         texts = dataset.train.texts or names

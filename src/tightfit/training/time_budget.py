@@ -181,6 +181,10 @@ def fit_into(setup: Setup, limit: TimeLimit, progress: Progress) -> tuple[Setup,
         found = _decide(setup, limit, progress)
         if setup.schedule.lead and found.steps < setup.schedule.total:
             found = _decide(_without_lead(setup, limit), limit, progress)
+            asked = setup.config.optim.objective != "auto"
+            (progress.warn if asked else progress.say)(
+                f"both phases take longer than {limit.told}: all steps are of cross-entropy"
+            )
         setup, timing = found.setup, found.timing
         after = timing.scoring + timing.finishing + timing.evaluation
     decisions = setup.decisions

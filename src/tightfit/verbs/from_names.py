@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -94,7 +95,7 @@ def _check_names(request: TrainRequest) -> None:
     labels = LabelSet(data.labels, data.labels)
     if len(labels) < 2:
         alone = labels.names[0] if labels.names else ""
-        listed = f'"$(paste -sd, {shlex.quote(alone)})"' if Path(alone).is_file() else None
+        listed = f'"$(paste -sd, {shlex.quote(alone)})"' if os.path.isfile(alone) else None
         raise DataError(
             "a classifier needs at least 2 labels",
             seen=alone or "no name",

@@ -166,7 +166,8 @@ class Setup:
 
     @property
     def lead(self) -> int:
-        """Steps that a contrastive phase takes before cross-entropy."""
+        """Steps that a contrastive phase wants before cross-entropy; how many it gets under a limit
+        :attr:`schedule` knows."""
         if self.objective != "contrastive-first":
             return 0
         return self.contrastive.schedule(self.train.targets).total

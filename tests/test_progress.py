@@ -33,7 +33,8 @@ def test_a_patient_one_says_a_line_when_it_takes_long(
     with progress.track("training", 10) as bar:
         for clock[0] in (1.0, 4.0):
             bar.advance()
-        progress.warn("other words")
+        with pytest.warns(UserWarning, match="^other words$"):
+            progress.warn("other words")
         assert capsys.readouterr().err == ""
         for clock[0] in (5.0, 6.0, 7.0):
             bar.advance()

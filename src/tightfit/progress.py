@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -190,7 +191,8 @@ class _Share(Bar):
 
 
 class Patient(RichProgress, Bar):
-    """Silent, but for one line where a job takes longer than people wait without a word.
+    """Silent, but for warnings, which are Python's, so that a search can filter them; and for one
+    line where a job takes longer than people wait without a word.
 
     It is its own bar, at each move of which the line may be due.
     """
@@ -205,8 +207,8 @@ class Patient(RichProgress, Bar):
             super().say(self._words)
 
     def warn(self, text: str) -> None:
-        """The same."""
-        self.say(text)
+        """Warn as libraries do."""
+        warnings.warn(text, UserWarning, stacklevel=2)
 
     @contextmanager
     def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:

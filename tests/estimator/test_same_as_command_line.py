@@ -15,6 +15,9 @@ from tests.command import cli
 from tests.toy_estimators import RATINGS, SETTINGS, TEXTS, TWO, toy_estimator, toy_regressor
 from tightfit.progress import Progress
 
+# A few steps on a toy teach it little.
+pytestmark = pytest.mark.filterwarnings("ignore:no step did better than the start:UserWarning")
+
 FIT = {**SETTINGS, "train.max_steps": 6, "optim.lr": 1e-2, "data.validation_rows": 0.4}
 
 SEVERAL = ["--set", "data.task=multi", "--set", "data.label_separator=|"]

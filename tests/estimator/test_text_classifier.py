@@ -224,6 +224,12 @@ def test_bad_parameters(given: dict[str, Any], words: str, make: Make) -> None:
         make(**given).fit(FRAME if "text_column" in given else TEXTS, TWO)
 
 
+def test_warnings_are_those_of_python(make: Make) -> None:
+    """Who sees no line of a fit still hears of what was passed over."""
+    with pytest.warns(UserWarning, match="^label names are left out: "):
+        make(settings={"data.label_names": "on"}).fit(TEXTS, IDS)
+
+
 @pytest.mark.parametrize("names", [["yes", "no"], ["no", "yes", "maybe"]])
 def test_classes_are_those_of_y(names: list[str], make: Make) -> None:
     """In another order ``predict`` answered the wrong ones, and with more it failed."""

@@ -29,6 +29,12 @@ from tightfit import TightfitClassifier, TightfitRegressor
 from tightfit.errors import ArtefactError
 from tightfit.estimator import keeping
 
+# Two steps on a toy teach it little, and its texts are alike.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:no step did better than the start:UserWarning",
+    "ignore:.* have a near copy:UserWarning",
+)
+
 Make = Callable[..., TightfitRegressor]
 
 FRAME = pd.DataFrame({"n": range(COUNT), "words": TEXTS})

@@ -34,7 +34,7 @@ def told(
         for _ in range(10):
             clock.now, clock.used = clock.now + 1, clock.used + 1 + share
             busy.on_step_end(state)
-    return notes.warned
+    return notes.said
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ class BusyMachine(Callback):
         others, whole = (everybody - own) / wall, len(cores())
         self._begun, self._told = now, torch.get_num_threads() + others > (1 + SPARE) * whole
         if self._told:
-            self._progress.warn(
+            self._progress.say(
                 f"other programs use {others:.1f} of {whole} cores: training takes longer than on "
                 "a quiet machine"
             )

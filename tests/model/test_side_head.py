@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from tightfit.errors import ArtefactError
 from tightfit.model.side_head import (
@@ -45,7 +46,7 @@ def counts_of(text: str) -> dict[int, int]:
     """How often each n-gram occurs, one at a time."""
     read = unicodedata.normalize("NFC", " ".join(text[:READ_CHARACTERS].split())).lower()
     codes, counts = [ord(c) for c in f" {read} "], dict[int, int]()
-    for length in (1, 2, 3):
+    for length in range(1, 6):
         for start in range(len(codes) - length + 1):
             h = mixed(tuple(codes[start : start + length]))
             counts[h] = counts.get(h, 0) + 1
@@ -137,3 +138,17 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
             SideHead.read(tmp_path, 3)
     with pytest.raises(ArtefactError, match="No such file"):
         SideHead.read(tmp_path / "nowhere", 3)
+
+
+def test_a_file_that_does_not_say_how_long_ngrams_are(tmp_path: Path) -> None:
+    """They had three characters at most, whatever a longer one hashes to."""
+    head = some_head()
+    head.write(tmp_path)
+    save_file(load_file(tmp_path / SIDE_FILE), tmp_path / SIDE_FILE)
+    before = SideHead.read(tmp_path, 3)
+    assert isinstance(before.reader, Ngrams)
+    assert before.reader.longest == 3
+    places_T, values_T = before.reader.features(counted(TEXTS[4], 3))
+    wanted_K = values_T @ head.weight_FK[places_T] + head.bias_K
+    assert np.abs(before.logits(TEXTS[4:5])[0] - wanted_K).max() < 1e-6
+    assert np.abs(head.logits(TEXTS[4:5])[0] - wanted_K).max() > 1e-3

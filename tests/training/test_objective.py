@@ -14,8 +14,9 @@ from tightfit.training.objective import ContrastiveSteps, decide_class_rows
     ("classes", "each", "longest", "rows", "reason"),
     [
         (3, 16, 30, 4, "16 rows a class"),
-        (3, 17, 30, 16, "17 rows a class"),
-        (2, 64, 256, 16, "64 rows a class"),
+        (3, 17, 30, 21, "17 rows a class"),
+        (2, 64, 128, 32, "64 rows a class"),
+        (2, 64, 256, 16, "64 rows a class of up to 256 tokens"),
         (4, 30, 256, 8, "30 rows a class of up to 256 tokens"),
         (9, 30, 4_000, 4, "30 rows a class of up to 4000 tokens"),
     ],
@@ -23,7 +24,7 @@ from tightfit.training.objective import ContrastiveSteps, decide_class_rows
 def test_many_rows_a_class_are_drawn_more_at_a_time(
     classes: int, each: int, longest: int, rows: int, reason: str
 ) -> None:
-    """As far as four classes of the longest have room in a step."""
+    """As far as a step has room, of rows and of tokens of the longest."""
     targets_N = np.repeat(np.arange(classes), each)
     found = decide_class_rows(Contrastive(), targets_N, longest, crowded=False)
     assert (found.value, found.reason) == (rows, reason)

@@ -6,9 +6,9 @@ characters: what an encoder's vocabulary may not have, in any language. Those fe
 
 1. The first 8,000 code points are read, composed (NFC) and in lower case (Unicode's full mapping),
    each run of white space as one blank, with a blank before and behind.
-2. Each run of n = 1, 2 and 3 code points c (an n-gram) gives ``h = 2166136261 xor n``, then for
-   each c ``h = (h xor c) * 16777619`` (FNV-1a, on code points in place of bytes), then the last
-   steps of MurmurHash3: ``h ^= h >> 16; h *= 0x85ebca6b; h ^= h >> 13; h *= 0xc2b2ae35;
+2. Each run of n = 1 to 5 code points c (an n-gram) gives ``h = 2166136261 xor n``, then for each
+   c ``h = (h xor c) * 16777619`` (FNV-1a, on code points in place of bytes), then the last steps
+   of MurmurHash3: ``h ^= h >> 16; h *= 0x85ebca6b; h ^= h >> 13; h *= 0xc2b2ae35;
    h ^= h >> 16``, all modulo 2^32.
 3. An h that the head knows and that occurs m times adds ``1 + ln m``, times how rare it is among
    the training texts; others are passed over. The head knows those that most of these texts have.
@@ -47,7 +47,7 @@ WEIGHT, PAIR_WEIGHT, BIAS, NGRAMS, RARITY = (
 VOCABULARY = (NGRAMS, RARITY)
 """Counted in texts, not trained: no parameters."""
 
-KEPT = "kept"
+KEPT, LONGEST = "kept", "longest"
 
 READ_CHARACTERS = 8_000
 """Of a text; on German news of 2,600 on average, half as many cost a point."""
@@ -55,16 +55,19 @@ READ_CHARACTERS = 8_000
 TEXTS_AT_ONCE = 500
 """Whose n-grams are held at once to be counted."""
 
-LENGTHS = (1, 2, 3)
-"""Of the runs of characters that are counted."""
+MOST_CHARACTERS = 5
+"""Of an n-gram. See docs/experiments/side-head.md."""
+
+ONCE_MOST = 3
+"""Of an n-gram, where a file does not say it."""
 
 Counted = tuple[NDArray[np.uint32], NDArray[np.float64]]
 """The n-grams of a text by their hashes, each once and in order; and ``1 + ln m`` of each."""
 
 
-def counted(text: str) -> Counted:
-    """The n-grams of a text, as the head of this module says."""
-    hashes, counts = np.unique(_hashes(text), return_counts=True)
+def counted(text: str, longest: int = MOST_CHARACTERS) -> Counted:
+    """The n-grams of a text, as the head of this module says, of up to so many characters."""
+    hashes, counts = np.unique(_hashes(text, longest), return_counts=True)
     return hashes, 1 + np.log(counts)
 
 
@@ -72,7 +75,7 @@ def count_ngrams(texts: Sequence[str], most: int) -> int:
     """How many different n-grams the texts have; no more are counted than so many."""
     found = np.empty(0, dtype=np.uint32)
     for start in range(0, len(texts), TEXTS_AT_ONCE):
-        hashes = [_hashes(text) for text in texts[start : start + TEXTS_AT_ONCE]]
+        hashes = [_hashes(text, MOST_CHARACTERS) for text in texts[start : start + TEXTS_AT_ONCE]]
         found = np.union1d(found, np.concatenate(hashes))
         if len(found) >= most:
             return most
@@ -87,6 +90,8 @@ class Ngrams:
     """In order."""
     rarity_F: NDArray[np.float32]
     """``1 + ln((1 + N) / (1 + texts that have it))``."""
+    longest: int = MOST_CHARACTERS
+    """Characters of an n-gram, at most."""
 
     def __post_init__(self) -> None:
         """Raise ValueError where a search would miss some of them."""
@@ -129,11 +134,11 @@ class Ngrams:
         return places_T, values_T / length
 
 
-def _hashes(text: str) -> NDArray[np.uint32]:
+def _hashes(text: str, longest: int) -> NDArray[np.uint32]:
     read = normalize("NFC", " ".join(text[:READ_CHARACTERS].split())).lower()
     # Half a surrogate pair, as a data frame may hold, is a number like others here.
     codes_L = np.frombuffer(f" {read} ".encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    return np.concatenate([_of_length(codes_L, length) for length in LENGTHS])
+    return np.concatenate([_of_length(codes_L, length) for length in range(1, longest + 1)])
 
 
 def _of_length(codes_L: NDArray[np.uint32], length: int) -> NDArray[np.uint32]:
@@ -182,7 +187,7 @@ class SideHead:
             return self.reader.features(texts, progress) @ self.weight_FK + self.bias_K
         found_NK = np.empty((len(texts), len(self.bias_K)), dtype=np.float32)
         for row, text in enumerate(texts):
-            places_T, values_T = self.reader.features(counted(text))
+            places_T, values_T = self.reader.features(counted(text, self.reader.longest))
             found_NK[row] = values_T @ self.weight_FK[places_T] + self.bias_K
         return found_NK
 
@@ -200,13 +205,14 @@ class SideHead:
             MachineError: it cannot be written.
         """
         weight_FK = np.ascontiguousarray(self.weight_FK)
+        # What is kept is no tensor, since it is no parameter that trains.
+        told = {KEPT: repr(self.kept)}
         if isinstance(self.reader, Ngrams):
             own = {WEIGHT: weight_FK, NGRAMS: self.reader.hashes_F, RARITY: self.reader.rarity_F}
+            told[LONGEST] = str(self.reader.longest)
         else:
             own = {PAIR_WEIGHT: weight_FK}
-        tensors = {**own, BIAS: self.bias_K}
-        # What is kept is no tensor, since it is no parameter that trains.
-        write_bytes(folder / SIDE_FILE, save(tensors, {KEPT: repr(self.kept)}))
+        write_bytes(folder / SIDE_FILE, save({**own, BIAS: self.bias_K}, told))
 
     @classmethod
     def read(cls, folder: Path, labels: int, pairs: PairReader | None = None) -> SideHead:
@@ -222,9 +228,11 @@ class SideHead:
         """
         try:
             with safe_open(folder / SIDE_FILE, "numpy") as file:
-                kept = float((file.metadata() or {}).get(KEPT, "1.0"))
+                told = file.metadata() or {}
+                kept, longest = float(told.get(KEPT, "1.0")), int(told.get(LONGEST, ONCE_MOST))
                 weight = file.get_tensor(WEIGHT if pairs is None else PAIR_WEIGHT)
-                reader = pairs or Ngrams(file.get_tensor(NGRAMS), file.get_tensor(RARITY))
+                ngrams = (file.get_tensor(name) for name in VOCABULARY) if pairs is None else ()
+                reader = pairs or Ngrams(*ngrams, longest)
                 head = cls(weight, file.get_tensor(BIAS), reader, kept)
             fits = reader.width == len(head.weight_FK)
             if fits and head.weight_FK.shape[1:] == head.bias_K.shape == (labels,):

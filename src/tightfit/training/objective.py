@@ -29,8 +29,8 @@ CONTRASTIVE = ("contrastive", "contrastive-first")
 CLASSES = 4
 """In a step of the contrastive phase, where nobody asks for other batches."""
 
-LEAST_CLASS_ROWS, MOST_CLASS_ROWS = 4, 16
-"""Of each, where nobody asks for others."""
+LEAST_CLASS_ROWS, STEP_ROWS = 4, 64
+"""Of each of them at least, and in a step, where nobody asks for others."""
 
 MOST_STEP_TOKENS = 8_192
 """Of a step, as far as the least rows allow: a graph holds all of them at once."""
@@ -105,13 +105,12 @@ def decide_class_rows(
         return Decision(LEAST_CLASS_ROWS, why)
     if crowded:
         return Decision(LEAST_CLASS_ROWS, f"{why} of an encoder whose texts lie close together")
-    limits = {f" of up to {longest} tokens": MOST_STEP_TOKENS // longest}
+    limits = {"": STEP_ROWS, f" of up to {longest} tokens": MOST_STEP_TOKENS // longest}
     if settings.batch is not None:
         limits[f", {settings.batch} rows in a step"] = settings.batch
     limit, room = min(limits.items(), key=lambda each: each[1])
-    fitting = room // min(CLASSES, len(np.unique(targets_N)))
-    rows = max(LEAST_CLASS_ROWS, min(MOST_CLASS_ROWS, fitting))
-    return Decision(rows, why + limit * (rows < MOST_CLASS_ROWS))
+    shared = room // min(CLASSES, len(np.unique(targets_N)))
+    return Decision(max(LEAST_CLASS_ROWS, shared), why + limit)
 
 
 def decide_objective(

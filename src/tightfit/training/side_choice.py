@@ -60,9 +60,9 @@ cost 3 to 8 points."""
 SIDE_SHARE = 0.5
 """Of what the cap leaves beside the head, where ranks are open: the most that a side head takes."""
 
-SURE, FAR_BEHIND = 2.0, 3.0
+SURE, FAR_BEHIND = 2.0, 1.5
 """Standard errors by which characters must lower the log loss beside the encoder, and by which they
-may be behind it alone. Encoders that read the texts were four and more ahead."""
+may be behind it alone. Encoders that read the texts were 1.8 and more ahead, nearly always."""
 
 MOST_PAIRS = 64
 """Of a class, on average, up to which a side head is due that reads how both texts differ."""

@@ -41,13 +41,14 @@ from tightfit.storage import write_bytes
 SIDE_FILE = "side.safetensors"
 """In the folder of what trained, and in exports."""
 
-WEIGHT, PAIR_WEIGHT, BIAS, NGRAMS, RARITY = (
-    f"{SIDE_HEAD}.{name}" for name in ("weight", "pair_weight", "bias", "ngrams", "rarity")
+WEIGHT, PAIR_WEIGHT, BIAS, NGRAMS, RARITY, LONGEST = (
+    f"{SIDE_HEAD}.{name}"
+    for name in ("weight", "pair_weight", "bias", "ngrams", "rarity", "longest")
 )
-VOCABULARY = (NGRAMS, RARITY)
-"""Counted in texts, not trained: no parameters."""
+VOCABULARY = (NGRAMS, RARITY, LONGEST)
+"""Counted in texts or chosen, not trained: no parameters."""
 
-KEPT, LONGEST = "kept", "longest"
+KEPT = "kept"
 
 READ_CHARACTERS = 8_000
 """Of a text; on German news of 2,600 on average, half as many cost a point."""
@@ -205,14 +206,15 @@ class SideHead:
             MachineError: it cannot be written.
         """
         weight_FK = np.ascontiguousarray(self.weight_FK)
-        # What is kept is no tensor, since it is no parameter that trains.
-        told = {KEPT: repr(self.kept)}
         if isinstance(self.reader, Ngrams):
             own = {WEIGHT: weight_FK, NGRAMS: self.reader.hashes_F, RARITY: self.reader.rarity_F}
-            told[LONGEST] = str(self.reader.longest)
+            own[LONGEST] = np.array([self.reader.longest], dtype=np.uint32)
         else:
             own = {PAIR_WEIGHT: weight_FK}
-        write_bytes(folder / SIDE_FILE, save({**own, BIAS: self.bias_K}, told))
+        tensors = {**own, BIAS: self.bias_K}
+        # What is kept is no tensor, since it is no parameter that trains. Two such words would come
+        # in an order of chance.
+        write_bytes(folder / SIDE_FILE, save(tensors, {KEPT: repr(self.kept)}))
 
     @classmethod
     def read(cls, folder: Path, labels: int, pairs: PairReader | None = None) -> SideHead:
@@ -228,11 +230,9 @@ class SideHead:
         """
         try:
             with safe_open(folder / SIDE_FILE, "numpy") as file:
-                told = file.metadata() or {}
-                kept, longest = float(told.get(KEPT, "1.0")), int(told.get(LONGEST, ONCE_MOST))
+                kept = float((file.metadata() or {}).get(KEPT, "1.0"))
                 weight = file.get_tensor(WEIGHT if pairs is None else PAIR_WEIGHT)
-                ngrams = (file.get_tensor(name) for name in VOCABULARY) if pairs is None else ()
-                reader = pairs or Ngrams(*ngrams, longest)
+                reader = pairs or _read_ngrams(file)
                 head = cls(weight, file.get_tensor(BIAS), reader, kept)
             fits = reader.width == len(head.weight_FK)
             if fits and head.weight_FK.shape[1:] == head.bias_K.shape == (labels,):
@@ -246,6 +246,12 @@ class SideHead:
             seen=f"{folder / SIDE_FILE}: {seen}",
             next_step="restore it from a copy, or train again",
         )
+
+
+def _read_ngrams(file: safe_open) -> Ngrams:
+    said = LONGEST in set(file.keys())
+    longest = int(file.get_tensor(LONGEST).item()) if said else ONCE_MOST
+    return Ngrams(file.get_tensor(NGRAMS), file.get_tensor(RARITY), longest)
 
 
 def read_side(

@@ -229,6 +229,18 @@ def test_few_rows_tell_nothing(bert: Path) -> None:
     assert decide_side(FrozenProbe(off, probe.dataset, Notes()), locate(str(bert)), "mean") is None
 
 
+def test_few_rows_are_for_encoders_that_do_not_read_them(bert: Path) -> None:
+    """Else what characters are ahead by may be chance, however far it is."""
+    _, probe = decided(bert, rows=100)
+    source = locate(str(bert))
+    read, unread = (decide_side(each, source, "mean") for each in (probe, noisy(probe)))
+    assert read is not None
+    assert unread is not None
+    assert read.value == 0
+    assert "90 rows are few, and the encoder reads them: they fall into" in read.reason
+    assert unread.value > 0
+
+
 def weighed(signal: float, side_signal: float, rows: int = 200) -> Decision[float]:
     """What comes of two classifiers that see so much of the truth beside noise of one."""
     chance = np.random.default_rng(1)

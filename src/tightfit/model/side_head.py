@@ -108,7 +108,7 @@ class Ngrams:
         return len(self.hashes_F)
 
     @classmethod
-    def of(cls, texts_N: Sequence[Counted], width: int) -> Ngrams:
+    def of(cls, texts_N: Sequence[Counted], width: int, longest: int = MOST_CHARACTERS) -> Ngrams:
         """The n-grams that most texts have; of as many, those of the smaller hashes.
 
         Where there are fewer, hashes that none of the texts has fill the rest: they get no weight.
@@ -122,7 +122,7 @@ class Ngrams:
         counts_F = np.concatenate([counts[first], np.zeros(len(spare), dtype=counts.dtype)])
         order_F = np.argsort(hashes_F)
         rarity_F = np.log((1 + len(texts_N)) / (1 + counts_F[order_F])) + 1
-        return cls(hashes_F[order_F], rarity_F.astype(np.float32))
+        return cls(hashes_F[order_F], rarity_F.astype(np.float32), longest)
 
     def features(self, text: Counted) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The places of a text's n-grams that are known, and their numbers, of length 1."""

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from tightfit.budget.parts import SidePlan
 from tightfit.config import ASKED, Config, Decision
 from tightfit.data.label_strata import rows_a_class
+from tightfit.data.readability import readability
 from tightfit.data.tokens import Tokens
 from tightfit.display import score_name
 from tightfit.encoder import UnknownInside
@@ -38,7 +39,7 @@ from tightfit.model.locate import Source
 from tightfit.model.pair_reader import PairReader
 from tightfit.model.side_head import count_ngrams
 from tightfit.tasks import Task
-from tightfit.tasks.dataset import Dataset
+from tightfit.tasks.dataset import FEW_IN_ALL, Dataset
 from tightfit.training.frozen_probe import (
     LEAST_ROWS,
     FrozenProbe,
@@ -60,9 +61,12 @@ cost 3 to 8 points."""
 SIDE_SHARE = 0.5
 """Of what the cap leaves beside the head, where ranks are open: the most that a side head takes."""
 
-SURE, FAR_BEHIND = 2.0, 1.5
+SURE, FAR_BEHIND = 2.0, 3.0
 """Standard errors by which characters must lower the log loss beside the encoder, and by which they
-may be behind it alone. Encoders that read the texts were 1.8 and more ahead, nearly always."""
+may be behind it alone. Encoders that read the texts were four and more ahead."""
+
+ASKED_CHARACTERS = 3
+"""Of the n-grams by which that is asked: longer ones tell of words, which encoders read as well."""
 
 MOST_PAIRS = 64
 """Of a class, on average, up to which a side head is due that reads how both texts differ."""
@@ -102,9 +106,7 @@ def decide_side(
         )
     if config.head.side != "auto":
         return Decision(config.head.side, ASKED)
-    if len(dataset.train) < (LEAST_ROWS if config.data.pair else LEAST_TEXTS):
-        return Decision(0, f"{len(dataset.train)} rows are too few to tell whether it helps")
-    needless = _why_needless(config, dataset) if config.data.pair else None
+    needless = _why_too_few(probe, source) or _why_needless(config, dataset)
     if needless is not None:
         return Decision(0, needless)
     width = _affordable(config, source, dataset.task.outputs, pooling)
@@ -133,8 +135,27 @@ def _why_unfit(config: Config, dataset: Dataset) -> str | None:
     return None if fits else f"data.task={dataset.task.kind}"
 
 
+def _why_too_few(probe: FrozenProbe, source: Source) -> str | None:
+    """Why rows cannot tell whether a side head helps, or None.
+
+    Up to :data:`FEW_IN_ALL` texts characters are ahead by chance in some draws, and cost ten points
+    there. So few of them are for encoders that do not read the texts, as their tokens say.
+    """
+    dataset, pair = probe.dataset, probe.config.data.pair
+    if len(dataset.train) < (LEAST_ROWS if pair else LEAST_TEXTS):
+        return f"{len(dataset.train)} rows are too few to tell whether it helps"
+    if pair or len(dataset.train) > FEW_IN_ALL:
+        return None
+    found = readability(probe.tokenizer(source), dataset.train.texts)
+    if found.verdict != "reads":
+        return None
+    return f"{len(dataset.train)} rows are few, and the encoder reads them: {found}"
+
+
 def _why_needless(config: Config, dataset: Dataset) -> str | None:
     """Why pairs need none, or could not keep it, or None."""
+    if not config.data.pair:
+        return None
     if METHODS[config.adapters.method].whole:
         return "no frozen encoder is kept where every weight trains"
     if not dataset.task.one_class:
@@ -189,6 +210,7 @@ def _probed(
         task,
         probe.sample,
         seed=probe.config.seed,
+        longest=ASKED_CHARACTERS,
         pairs=pairs,
         progress=probe.progress,
     )

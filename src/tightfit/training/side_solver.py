@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from tightfit.budget.parts import SidePlan
 from tightfit.model.pair_reader import PairReader
 from tightfit.model.proofs import Proof, solved
-from tightfit.model.side_head import Counted, Ngrams, SideHead, counted
+from tightfit.model.side_head import MOST_CHARACTERS, Counted, Ngrams, SideHead, counted
 from tightfit.progress import Progress
 from tightfit.tasks import Task
 from tightfit.tasks.dataset import Dataset
@@ -93,6 +93,7 @@ class SideSolver:
         rows: LabelledTexts,
         *,
         seed: int,
+        longest: int = MOST_CHARACTERS,
         pairs: PairReader | None = None,
         progress: Progress = Progress(),
     ) -> None:
@@ -103,11 +104,12 @@ class SideSolver:
             task: classes, or ratings.
             rows: texts, and what they are to be answered with.
             seed: of the parts of a cross-validation, where rows are in none.
+            longest: characters of an n-gram, at most.
             pairs: what reads them, where they are pairs.
             progress: shows a bar while it does.
         """
         self.plan, self._task, self._rows, self._seed = plan, task, rows, seed
-        self._pairs, self._progress = pairs, progress
+        self._longest, self._pairs, self._progress = longest, pairs, progress
 
     @classmethod
     def of(
@@ -161,8 +163,8 @@ class SideSolver:
     @cached_property
     def _ngrams(self) -> tuple[Ngrams, list[Counted]]:
         """What it knows of characters; and what each row has of them."""
-        counted_N = [counted(text) for text in self._rows.texts]
-        return Ngrams.of(counted_N, self.plan.width), counted_N
+        counted_N = [counted(text, self._longest) for text in self._rows.texts]
+        return Ngrams.of(counted_N, self.plan.width, self._longest), counted_N
 
     @cached_property
     def _strength(self) -> float:

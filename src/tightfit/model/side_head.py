@@ -96,6 +96,8 @@ class Ngrams:
 
     def __post_init__(self) -> None:
         """Raise ValueError where a search would miss some of them."""
+        if not 1 <= self.longest <= MOST_CHARACTERS:
+            raise ValueError(f"its n-grams are of up to {self.longest} characters")
         ascending = self.hashes_F.ndim == 1 and (self.hashes_F[1:] > self.hashes_F[:-1]).all()
         if not ascending or self.hashes_F.dtype != np.uint32:
             raise ValueError("its n-grams are not in ascending order")

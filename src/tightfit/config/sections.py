@@ -271,7 +271,7 @@ class Contrastive(Section):
     ``auto``: of four classes."""
     class_rows: RowCount = None
     """Rows of each class in a step, where it has them; a step leaves classes out for that.
-    ``auto`` is 4, above 16 rows a class the classes share 64; multilingual-e5-small has 4."""
+    ``auto`` is 4, above 16 rows a class classes share up to 64; multilingual-e5-small has 4."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
     """Largest learning rate of the phase."""
     temperature: Annotated[float, Field(gt=0)] = 0.1

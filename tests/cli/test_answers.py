@@ -1,4 +1,4 @@
-"""Each verb: what it asks of its function, its words on stderr, its object on standard output."""
+"""Each verb: what it asks of its function, and its words or its object on standard output."""
 
 from __future__ import annotations
 
@@ -48,10 +48,11 @@ def answer(*arguments: str) -> Any:
 
 
 def words(*arguments: str, code: int = 0) -> str:
-    """What a verb says to people; standard output stays empty."""
+    """What a verb says to people: its result on standard output, or else a fault on stderr."""
     result = cli(*arguments)
-    assert (result.exit_code, result.stdout) == (code, ""), result.stderr
-    return str(result.stderr)
+    silent, said = (result.stdout, result.stderr)[:: 1 if code else -1]
+    assert (result.exit_code, silent) == (code, ""), result.stderr
+    return str(said)
 
 
 # --- plan --------------------------------------------------------------------------------------
@@ -342,7 +343,9 @@ def test_audit_of_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Code 7, in both forms; table or object come all the same, and the verdict once."""
     audit = Audit(9, (ALIVE, DEAD, BROKEN), False, None, "dead: 2 of 3")
     replace(monkeypatch, "audit", Recorder(audit))
-    page = words("audit", "r", code=7)
+    told = cli("audit", "r")
+    assert told.exit_code == 7
+    page = told.output
     lines = [line.split() for line in page.splitlines()]
     assert ["DEAD", "1.query", "4", "1.25", "0"] in lines
     assert ["DEAD", "2.query", "4", *["not", "finite"] * 2] in lines

@@ -75,7 +75,7 @@ def test_a_run_that_is_no_worse_than_its_start_or_words(
     given = ["--data", str(data), "--model", str(bert), "--out", str(out), *QUICK, *options]
     told = cli("train", *given)
     assert told.exit_code == case.exit_code, told.stderr
-    assert case.words in " ".join(told.stderr.split())
+    assert case.words in " ".join(told.output.split())
     assert out.exists() == (case.exit_code == 0)
     if out.exists():
         proofs = json.loads((out / "proofs.json").read_text())

@@ -49,10 +49,10 @@ def test_every_option_arrives_under_its_name(monkeypatch: pytest.MonkeyPatch) ->
 def test_findings_in_words(faulty: Path) -> None:
     """A table, examples, and what to type next; findings are no error."""
     result = check("--data", faulty)
-    assert result.stdout == ""
-    lines = [" ".join(line.split()) for line in result.stderr.splitlines()]
+    assert result.stderr == ""
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     # A long path may be broken over lines anywhere.
-    assert f"{faulty}:8rows" in "".join(result.stderr.split())
+    assert f"{faulty}:8rows" in "".join(result.stdout.split())
     assert any(line.startswith("exact duplicates 1 12.5% text and label of an") for line in lines)
     assert any(line.startswith("shared - not looked for: no test rows") for line in lines)
     assert "line 7 (as in line 1)" in lines
@@ -63,7 +63,7 @@ def test_findings_in_words(faulty: Path) -> None:
 
 def test_labels_in_words(faulty: Path) -> None:
     """Rows of each, the largest first."""
-    lines = [" ".join(line.split()) for line in check("--data", faulty).stderr.splitlines()]
+    lines = [" ".join(line.split()) for line in check("--data", faulty).stdout.splitlines()]
     assert "2 labels, the largest 1.0 times the smallest" in lines
     assert "0 4 ████████████" in lines
 
@@ -71,14 +71,14 @@ def test_labels_in_words(faulty: Path) -> None:
 def test_many_labels_are_cut_to_the_ends(tmp_path: Path) -> None:
     """The ten largest and the ten smallest of thirty."""
     rows = [{"text": f"{i} {j}", "label": f"L{i:02}"} for i in range(30) for j in range(i + 1)]
-    page = check("--data", write_jsonl(tmp_path / "rows.jsonl", rows)).stderr
+    page = check("--data", write_jsonl(tmp_path / "rows.jsonl", rows)).stdout
     shown = [line.split()[0] for line in page.splitlines() if line.strip().startswith("L")]
     assert shown == [f"L{i:02}" for i in [*range(29, 19, -1), *range(9, -1, -1)]]
 
 
 def test_clean_rows_in_words(tmp_path: Path) -> None:
     """No examples, and no fixes to suggest."""
-    page = check("--data", write_jsonl(tmp_path / "rows.jsonl", CLEAN)).stderr
+    page = check("--data", write_jsonl(tmp_path / "rows.jsonl", CLEAN)).stdout
     assert "for example" not in page
     assert "--fix" not in page
 
@@ -86,7 +86,7 @@ def test_clean_rows_in_words(tmp_path: Path) -> None:
 def test_a_copy_in_words(faulty: Path, tmp_path: Path) -> None:
     """What was done, and where the rows are."""
     out = tmp_path / "clean.jsonl"
-    page = check("--data", faulty, "--fix", "duplicates,markup", "--out", out).stderr
+    page = check("--data", faulty, "--fix", "duplicates,markup", "--out", out).stdout
     lines = page.splitlines()
     assert "duplicates: removed 1" in lines
     assert "markup: decoded 1" in lines
@@ -128,7 +128,7 @@ def test_rows_without_a_label_are_counted(tmp_path: Path) -> None:
     lines += [f"words {i},{'ab'[i % 2]},{i}" for i in range(6)] + ["words 0,a,9"]
     rows, out = tmp_path / "rows.csv", tmp_path / "clean.csv"
     rows.write_text("\n".join(lines), "utf-8")
-    told = check("--data", rows, "--fix", "duplicates", "--out", out).stderr
+    told = check("--data", rows, "--fix", "duplicates", "--out", out).stdout
     assert "unlabelled" in told
     assert "line 9 (as in line 3)" in told
     assert [line.strip('"')[-1] for line in out.read_text("utf-8").splitlines()[1:]] == list(

@@ -59,10 +59,10 @@ def test_options_reach_its_function(asked: Recorder) -> None:
 
 @pytest.mark.usefixtures("asked")
 def test_the_table_for_people() -> None:
-    """Intervals, bars, sizes, what is missing, and where it is kept; nothing on stdout."""
+    """Intervals, bars, sizes, what is missing, and where it is kept; nothing on stderr."""
     result = cli("compare", "--data", "d.csv")
-    assert (result.exit_code, result.stdout) == (0, "")
-    page = result.stderr
+    assert (result.exit_code, result.stderr) == (0, "")
+    page = result.stdout
     for part in (
         *("88.9 (86.8-90.7)", "22,741,124", "1,234", "0.9", "1,000 validation rows"),
         "left out: full fine-tuning: it would take about 60 minutes",
@@ -80,7 +80,7 @@ def test_rows_of_a_cross_validation_are_no_validation_rows(
     found = dataclasses.replace(FOUND, folds=4, validation_rows=16)
     replace(monkeypatch, "compare", Recorder(found))
     result = cli("compare", "--data", "d.csv")
-    assert "of 16 rows in a cross-validation, in %" in " ".join(result.stderr.split())
+    assert "of 16 rows in a cross-validation, in %" in " ".join(result.stdout.split())
     assert "on the same 16 rows in a cross-validation." in repr(found)
     assert "on the same 1,000 validation rows." in repr(FOUND)
     assert found.to_json()["folds"] == 4
@@ -91,13 +91,13 @@ def test_a_table_without_rows_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     replace(monkeypatch, "compare", Recorder(dataclasses.replace(FOUND, rows=(), runs={})))
     result = cli("compare", "--data", "d.csv")
     assert result.exit_code == 0
-    assert result.stderr.startswith("left out: full fine-tuning: it would take about 60 minutes")
+    assert result.stdout.startswith("left out: full fine-tuning: it would take about 60 minutes")
 
 
 @pytest.mark.usefixtures("asked")
 def test_bars_are_as_long_as_the_accuracy() -> None:
     """Half of the width for one half, four fifths for 0.889."""
-    lines = cli("compare", "--data", "d.csv").stderr.splitlines()
+    lines = cli("compare", "--data", "d.csv").stdout.splitlines()
     bars = [sum(line.count(mark) for mark in "█#") for line in lines]
     assert [length for length in bars if length] == [2, 4]
 

@@ -130,9 +130,10 @@ def test_long_lines_are_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert path in cli("plan").stderr
 
 
-def test_a_reader_that_goes_away() -> None:
+@pytest.mark.parametrize("form", [["--json"], []])
+def test_a_reader_that_goes_away(form: list[str]) -> None:
     """``tightfit … | head`` ends quietly, with the code that shells give for a broken pipe."""
-    command = [sys.executable, "-m", "tightfit", "plan", "--model", "roberta-base", "--json"]
+    command = [sys.executable, "-m", "tightfit", "plan", "--model", "roberta-base", *form]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -144,11 +145,13 @@ def test_a_reader_that_goes_away() -> None:
 
 
 def test_an_answer_that_can_go_nowhere() -> None:
-    """A service may close standard output; it was called a mistake of our own."""
+    """A service may close standard output, of which words for people, but no object, can go
+    elsewhere; it was called a mistake of our own."""
     command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "tightfit", "plan"]
     alone = subprocess.run(command, stderr=subprocess.PIPE, check=False)
     asked = subprocess.run([*command, "--json"], stderr=subprocess.PIPE, check=False)
     assert (alone.returncode, asked.returncode) == (0, 9)
+    assert b"headroom" in alone.stderr
     assert asked.stderr.startswith(b"error: standard output is closed")
 
 

@@ -44,7 +44,7 @@ def test_the_page_is_true(
     result = cli(*shlex.split(command))
     assert result.exit_code == int(code), result.stderr
     for part in words.replace("\\|", "|").split("; "):
-        assert part in result.stderr
+        assert part in result.output
 
 
 def test_no_row_of_the_page_was_overlooked() -> None:

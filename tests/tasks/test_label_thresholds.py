@@ -144,8 +144,8 @@ def test_thresholds_are_chosen_on_other_rows_too(run: Path, tmp_path: Path) -> N
     assert "one label at least must be without a threshold" in told.stderr
     told = cli("evaluate", str(run), *words[:2], "--cost", "money:sport=5")
     assert told.exit_code == 0
-    assert "cost a row: " in told.stderr
-    assert "true label by predicted label, with the thresholds" in told.stderr
+    assert "cost a row: " in told.stdout
+    assert "true label by predicted label, with the thresholds" in told.stdout
     told = cli("evaluate", str(run), *words[:4], "--json")
     answer = json.loads(told.stdout)
     [each], counts = answer["thresholds"], answer["confusion_at_thresholds"]
@@ -170,8 +170,8 @@ def test_scores_are_told_from_answers_by_what_was_kept(run: Path) -> None:
 
 def test_it_says_what_was_met_and_what_is_replaced(run: Path) -> None:
     """On the run's own validation rows."""
-    assert "this replaces" not in cli("evaluate", str(run), "--recall", "sport=0.5").stderr
-    told = cli("evaluate", str(run), "--recall", "sport=0.9").stderr
+    assert "this replaces" not in cli("evaluate", str(run), "--recall", "sport=0.5").output
+    told = cli("evaluate", str(run), "--recall", "sport=0.9").output
     assert "this replaces what was kept before: sport 0." in told
     assert "recall 0.9 of sport: " in told
 

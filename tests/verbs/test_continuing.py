@@ -267,10 +267,10 @@ def test_it_is_told_at_the_end_and_on_the_page(mine: Path) -> None:
     found = cli("train", *options)
     assert found.exit_code == 0, found.stderr
     assert f"among the labels of before, on 24 validation rows of {mine}" in " ".join(
-        found.stderr.split()
+        found.stdout.split()
     )
-    assert "new label 'filler': " in found.stderr
-    assert "the run's knowledge and 1 new label solved" in found.stderr
+    assert "new label 'filler': " in found.stdout
+    assert "the run's knowledge and 1 new label solved" in found.stdout
     assert f"goes on from {mine}. Of 24 of its validation rows" in (out / "report.html").read_text()
 
 

@@ -355,11 +355,11 @@ def test_the_verb_passes_everything_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_verb_answers(encoder: Path, tmp_path: Path) -> None:
-    """One JSON object, or sentences on stderr."""
+    """One JSON object, or sentences."""
     make_adapter(tmp_path / "a", encoder)
     words = ["import", str(tmp_path / "a"), "--base", str(encoder), "--out", str(tmp_path / "r")]
     found = cli(*words, "--json")
     assert list(json.loads(found.stdout)) == ["run", "total", "labels", "proofs", "verdict"]
     told = cli(*words, "--overwrite")
-    assert (told.exit_code, told.stdout) == (0, "")
-    assert "alive: all 4 adapters" in told.stderr
+    assert told.exit_code == 0, told.stderr
+    assert "alive: all 4 adapters" in told.stdout

@@ -197,7 +197,7 @@ def test_a_run_is_audited_and_listed(run: TrainResult) -> None:
     (listed,) = tightfit.runs(Path(run.run).parent)
     assert listed.score is not None
     assert listed.score.name == "spearman"
-    assert f"the score is Spearman in {run.run}" in cli("runs", str(run.run)).stderr.replace(
+    assert f"the score is Spearman in {run.run}" in cli("runs", str(run.run)).stdout.replace(
         "\n", ""
     )
 

@@ -87,7 +87,7 @@ def test_no_runs_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The usual folder need not be there; one that is named must be."""
     monkeypatch.chdir(tmp_path)
     assert not tightfit.runs().runs
-    assert "no runs in runs; 'tightfit train' makes one" in cli("runs").stderr
+    assert "no runs in runs; 'tightfit train' makes one" in cli("runs").stdout
     with pytest.raises(ArtefactError, match="no folder of runs"):
         tightfit.runs("elsewhere")
     assert cli("runs", "elsewhere").exit_code == 8
@@ -104,7 +104,7 @@ def test_the_object(folder: Path) -> None:
 
 def test_the_table(folder: Path, finished: TrainResult) -> None:
     """A line a run; what is wrong is said below, and how far was looked."""
-    page = cli("runs", str(folder)).stderr
+    page = cli("runs", str(folder)).stdout
     assert f"{finished.accuracy:.1%} (" in page
     assert f"{folder / '002'} is unfinished: no seal" in page
     assert f"{folder / '003'} is damaged: missing, or of another size: labels.json" in page

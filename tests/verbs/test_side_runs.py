@@ -74,7 +74,7 @@ def test_the_command_tells_the_steps_from_what_the_side_head_adds(
 ) -> None:
     """The first of its figures is of the steps alone, the others of both."""
     monkeypatch.setitem(vars(tightfit), "train", lambda *_, **__: read_result(run.path))
-    told = cli("train", "--data", "sample").stderr
+    told = cli("train", "--data", "sample").stdout
     assert "scored while training; what follows is with the side head\naccuracy" in told
 
 

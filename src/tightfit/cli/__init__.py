@@ -1,4 +1,4 @@
-"""The command line: verb → pipeline → words on stderr, an answer on stdout, an exit code.
+"""The command line: verb → pipeline → words on stderr, a result on stdout, an exit code.
 
 One file a verb, which is loaded when that verb, or the list of all, is asked for. What it imports
 costs its ``--help`` its time, so that the pipeline's functions, which need torch, are loaded by
@@ -108,7 +108,7 @@ def _tightfit(
 ) -> None:
     """Fine-tune a text classifier inside a hard budget of trainable parameters.
 
-    Tables and sentences go to standard error; standard output carries answers only.
+    What was asked for goes to standard output, words about the work to standard error.
     """
 
 

@@ -107,7 +107,7 @@ def check(
             overwrite=overwrite,
             label_errors=label_errors,
         )
-        front.tell(result, lambda: [_show(result, data, front.people)], as_json=as_json)
+        front.tell(result, lambda: [_show(result, data, front.page)], as_json=as_json)
 
 
 def _show(result: CheckResult, data: str, console: Console) -> Group:

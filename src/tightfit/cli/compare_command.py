@@ -114,7 +114,7 @@ def compare(
             label_column=label_column,
             settings=settings or (),
         )
-        front.tell(found, lambda: _show(found, data, front.people), as_json=as_json)
+        front.tell(found, lambda: _show(found, data, front.page), as_json=as_json)
 
 
 def _show(found: Comparison, data: str, console: Console) -> list[RenderableType]:

@@ -25,7 +25,7 @@ def doctor(*, as_json: options.AsJson = False, debug: options.Debug = False) -> 
     """Check versions, devices, compiler, extras, and where models can come from."""
     with open_front(debug=debug) as front:
         report = tightfit.doctor()
-        front.tell(report, lambda: _show(report, front.people), as_json=as_json)
+        front.tell(report, lambda: _show(report, front.page), as_json=as_json)
 
 
 def _show(report: Report, console: Console) -> list[RenderableType]:

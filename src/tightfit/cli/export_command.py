@@ -138,9 +138,9 @@ def export(
         if as_json:
             front.answer({**found.to_json(), **({"cascade": made.to_json()} if made else {})})
             return
-        front.show(_show(found))
+        front.tell_people(_show(found))
         if made is not None:
-            front.show(_show_cascade(made))
+            front.tell_people(_show_cascade(made))
 
 
 _OPTION_OF = {

@@ -1,8 +1,8 @@
-"""Where a verb meets the world: words on stderr, the answer on stdout, the exit code.
+"""Where a verb meets the world: its result on stdout, words about the work on stderr, exit codes.
 
-Standard output carries answers only: a JSON object, or predictions. Whatever else is printed while
-a verb works, by any library, goes to stderr. After an error standard output is empty, but for the
-predictions that were complete before it.
+Standard output carries what was asked for alone: a table and sentences, a JSON object, predictions.
+Whatever else is printed while a verb works, by any library, goes to stderr. After an error standard
+output is empty, but for the predictions that were complete before it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from tightfit.extras import with_all_extras
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.text import Text
 
 APOLOGY = (
     "this is a mistake in tightfit, not yours. Please report it together with what "
@@ -58,7 +57,7 @@ class Told(Protocol):
 
 @dataclass(frozen=True)
 class Front:
-    """The two mouths of a verb; an answer without words for people does not wait for rich."""
+    """The two mouths of a verb; a result without words for people does not wait for rich."""
 
     stdout: TextIO | None
     """Standard output; None where whoever started the command closed it."""
@@ -78,19 +77,18 @@ class Front:
         return self.stdout
 
     @cached_property
-    def people(self) -> Console:
-        """Tables and sentences, on stderr."""
+    def page(self) -> Console:
+        """Tables and sentences that were asked for, on stdout; on stderr where that is closed, of
+        which a service that trains knows nothing."""
         from rich.console import Console
 
-        return Console(stderr=True, highlight=False)
+        return Console(file=self.stdout or sys.stderr, highlight=False)
 
     def show(self, *parts: RenderableType) -> None:
-        """Print tables and sentences for people; sentences are left to the terminal to fold."""
-        from rich.text import Text
+        """Print tables and sentences about the work, on stderr."""
+        from rich.console import Console
 
-        for part in parts:
-            shown = Text(part) if isinstance(part, str) else part
-            self.people.print(shown, soft_wrap=isinstance(shown, Text))
+        _print(Console(stderr=True, highlight=False), parts)
 
     def answer(self, value: Mapping[str, Any]) -> None:
         """Print the one JSON object of a verb; NaN and infinity are refused."""
@@ -103,20 +101,29 @@ class Front:
         if as_json:
             self.answer(result.to_json())
         else:
-            self.show(*words())
+            self.tell_people(*words())
 
-    def show_answer(self, *parts: Text) -> None:
-        """Print sentences of an answer, coloured where a terminal shows them."""
-        from rich.console import Console
-
-        console = Console(file=self.out, highlight=False)
-        for part in parts:
-            console.print(part, soft_wrap=True)
+    def tell_people(self, *parts: RenderableType) -> None:
+        """Print tables and sentences that were asked for."""
+        # By itself rich ends the program, and closes stderr, where a reader of stdout is gone.
+        with self.page.capture() as printed:
+            _print(self.page, parts)
+        self.page.file.write(printed.get())
+        self.page.file.flush()
 
     def lines(self, lines: Iterable[str]) -> None:
         """Print lines of an answer, at once."""
         self.out.writelines(f"{line}\n" for line in lines)
         self.out.flush()
+
+
+def _print(console: Console, parts: Iterable[RenderableType]) -> None:
+    """Sentences are left to the terminal to fold."""
+    from rich.text import Text
+
+    for part in parts:
+        shown = Text(part) if isinstance(part, str) else part
+        console.print(shown, soft_wrap=isinstance(shown, Text))
 
 
 @contextmanager

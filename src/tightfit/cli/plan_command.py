@@ -47,7 +47,7 @@ def plan(
             settings=settings or (),
             **options.recipe_if_given(recipe),
         )
-        front.tell(made, lambda: show_plan(made, front.people), as_json=as_json)
+        front.tell(made, lambda: show_plan(made, front.page), as_json=as_json)
 
 
 def show_plan(plan: Plan, console: Console) -> list[RenderableType]:

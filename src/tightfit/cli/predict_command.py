@@ -219,11 +219,7 @@ def predict(
                 **for_data,
                 **answers,
             )
-            front.tell(found, lambda: _wrote(found), as_json=as_json)
-            tell_answered(front, found.truncated, found.empty)
-            _tell_abstained(front, found.abstained, found.threshold)
-            if cascade:
-                front.show(f"the linear model answered {found.by_linear:,} of them")
+            _tell_written(front, found, as_json=as_json, cascade=cascade)
             return
         # numpy answers a few texts; starting its threads would take longer than they save.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -289,10 +285,18 @@ def _refuse_contradictions(
         )
 
 
-def _wrote(found: PredictResult) -> list[str]:
-    speed = found.rows / max(found.seconds, 1e-9)
-    wrote = f"wrote {found.rows:,} predictions to {found.out}"
-    return [f"{wrote}, {speed:,.0f} rows a second"]
+def _tell_written(front: Front, found: PredictResult, *, as_json: bool, cascade: bool) -> None:
+    """What was asked for is in the file: beside an object there are only words about the work."""
+    if as_json:
+        front.answer(found.to_json())
+    else:
+        speed = found.rows / max(found.seconds, 1e-9)
+        wrote = f"wrote {found.rows:,} predictions to {found.out}"
+        front.show(f"{wrote}, {speed:,.0f} rows a second")
+    tell_answered(front, found.truncated, found.empty)
+    _tell_abstained(front, found.abstained, found.threshold)
+    if cascade:
+        front.show(f"the linear model answered {found.by_linear:,} of them")
 
 
 def _refuse_explaining(data: str | None, *, cascade: bool) -> None:

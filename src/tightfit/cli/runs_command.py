@@ -47,7 +47,7 @@ def runs(
     """
     with open_front(debug=debug) as front:
         found = tightfit.runs(folder)
-        front.tell(found, lambda: _show(found, front.people), as_json=as_json)
+        front.tell(found, lambda: _show(found, front.page), as_json=as_json)
 
 
 def _show(found: RunList, console: Console) -> list[RenderableType]:

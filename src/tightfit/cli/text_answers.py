@@ -104,7 +104,7 @@ def answer_texts(front: Front, run: Run, texts: Iterable[str], style: Style) -> 
         else:
             for line, each, words in zip(_lines(found, style), chunk, reasons, strict=True):
                 front.lines([line])
-                front.show_answer(*explained(each, words))
+                front.tell_people(*explained(each, words))
     if style.as_json:
         front.answer({"predictions": objects})
     tell_answered(front, truncated, empty)

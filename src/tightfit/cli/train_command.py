@@ -159,12 +159,12 @@ def train(
         }
         if dry_run:
             forecast = tightfit.dry_run(rows, **shared)
-            front.tell(forecast, lambda: _forecast_words(forecast, front.people), as_json=as_json)
+            front.tell(forecast, lambda: _forecast_words(forecast, front.page), as_json=as_json)
             return
         shared |= {"label_names": label_names, "unlabelled": unlabelled, "out": out}
         result = tightfit.train(rows, resume=resume, overwrite=overwrite, **shared)
         if is_first_process():
-            front.tell(result, lambda: _closing_words(result, front.people), as_json=as_json)
+            front.tell(result, lambda: _closing_words(result, front.page), as_json=as_json)
 
 
 def _refuse_beside_dry_run(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from tests.toy_setups import Notes, toy_settings, toy_table
@@ -183,6 +184,28 @@ def test_it_is_for_what_the_encoder_does_not_read(bert: Path) -> None:
     none = decide_side(noise, source, "mean")
     assert none is not None
     assert none.value == 0
+
+
+@pytest.mark.parametrize(("wrong", "due"), [(27, True), (36, False)])
+def test_characters_far_behind_are_chance(
+    bert: Path, monkeypatch: pytest.MonkeyPatch, wrong: int, *, due: bool
+) -> None:
+    """However much they seem to add: of 180 rows ten points are less than three errors."""
+    _, probe = decided(bert, rows=200)
+    targets_N = probe.sample.targets
+    assert len(targets_N) == 180
+
+    def outputs(wrong_N: slice) -> NDArray[np.float64]:
+        said_N = targets_N.copy()
+        said_N[wrong_N] = 1 - said_N[wrong_N]
+        return 3 * np.eye(2)[said_N]
+
+    monkeypatch.setattr(FrozenProbe, "features", lambda *_: outputs(slice(18)))
+    monkeypatch.setattr(SideSolver, "unseen", lambda _: outputs(slice(18, 18 + wrong)))
+    found = decide_side(probe, locate(str(bert)), "mean")
+    assert found is not None
+    assert "encoder alone 90.0%" in found.reason
+    assert (found.value > 0) == due
 
 
 def test_encoder_and_characters_have_read_the_same(bert: Path) -> None:

@@ -7,11 +7,13 @@ silent.
 from __future__ import annotations
 
 import math
+import sys
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -207,8 +209,15 @@ class Patient(RichProgress, Bar):
             super().say(self._words)
 
     def warn(self, text: str) -> None:
-        """Warn as libraries do."""
-        warnings.warn(text, UserWarning, stacklevel=2)
+        """Warn as libraries do, in the name of the line that called this one."""
+        names: list[str] = []
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            names.append(frame.f_globals["__name__"].partition(".")[0])
+            frame = frame.f_back
+        # Not the first line that is none of ours: those of contextlib stand between, too.
+        ours = len(names) - names[::-1].index(__package__)
+        warnings.warn(text, UserWarning, stacklevel=ours + 1)
 
     @contextmanager
     def track(self, what: str, total: int | None, done: int = 0) -> Iterator[Bar]:

@@ -225,9 +225,10 @@ def test_bad_parameters(given: dict[str, Any], words: str, make: Make) -> None:
 
 
 def test_warnings_are_those_of_python(make: Make) -> None:
-    """Who sees no line of a fit still hears of what was passed over."""
-    with pytest.warns(UserWarning, match="^label names are left out: "):
+    """Who sees no line of a fit still hears of what was passed over, and where it was called."""
+    with pytest.warns(UserWarning, match="^label names are left out: ") as heard:
         make(settings={"data.label_names": "on"}).fit(TEXTS, IDS)
+    assert {warning.filename for warning in heard} == {__file__}
 
 
 @pytest.mark.parametrize("names", [["yes", "no"], ["no", "yes", "maybe"]])

@@ -371,7 +371,7 @@ def test_only_what_was_asked_for(
     out, notes = tmp_path / "a", Notes()
     found = run(bert, rows_file, out, only=["BIAS tuning"])
     assert [row.name for row in found.rows] == ["bias tuning"]
-    found = run(bert, rows_file, out, only=["majority class"])
+    found = run(bert, rows_file, out, only=["major"])
     assert [row.name for row in found.rows] == ["majority class", "bias tuning"]
     train_nothing(monkeypatch)
     again = run(bert, rows_file, out, progress=notes)
@@ -382,7 +382,9 @@ def test_only_what_was_asked_for(
 
 
 def test_a_row_that_there_is_not(bert: Path, rows_file: Path, tmp_path: Path) -> None:
-    """Refused before anything is read or written, with what was meant."""
+    """Refused before anything is read or written, with what was meant; and so is what fits two."""
+    with pytest.raises(UsageError, match="no such row"):
+        run(bert, rows_file, tmp_path / "a", only=["m"])
     with pytest.raises(UsageError, match="no such row") as caught:
         run(bert, rows_file, tmp_path / "a", only=["tihgt"])
     assert "did you mean 'tight'?" in str(caught.value)

@@ -255,23 +255,27 @@ def chosen_names(only: Sequence[str], names: Sequence[str]) -> list[str]:
     """The names of rows that were asked for, in the order of the table; all for none.
 
     Args:
-        only: names, in any letter case.
+        only: names, or beginnings that one row alone has, in any letter case.
         names: of all rows.
 
     Raises:
-        UsageError: no row has such a name.
+        UsageError: no row, or more than one, has such a name.
     """
-    known = {name.lower(): name for name in names}
-    for word in only:
-        if word.lower() not in known:
-            raise UsageError(
-                "this comparison has no such row",
-                seen=word,
-                allowed=", ".join(names),
-                next_step=did_you_mean(word, names, cutoff=0.4),
-            )
-    wanted = {known[word.lower()] for word in only}
+    wanted = {_named(word, names) for word in only}
     return [name for name in names if not only or name in wanted]
+
+
+def _named(word: str, names: Sequence[str]) -> str:
+    known = {name.lower(): name for name in names}
+    begun = [name for name in known if name.startswith(word.lower())]
+    if word.lower() in known or len(begun) == 1:
+        return known.get(word.lower()) or known[begun[0]]
+    raise UsageError(
+        "this comparison has no such row",
+        seen=word,
+        allowed=", ".join(names),
+        next_step=did_you_mean(word, names, cutoff=0.4),
+    )
 
 
 def shared_settings(config: Config) -> dict[str, object]:

@@ -63,8 +63,8 @@ def compare(
         list[str] | None,
         in_comparison(
             metavar="ROW",
-            help="Compute this row alone, such as tight or tf-idf (a name or its beginning), beside "
-            "those that are finished; may be repeated.",
+            help="Compute this row alone, such as tight or tf-idf (a name, or its beginning), "
+            "beside those that are finished; may be repeated.",
         ),
     ] = None,
     minutes: Annotated[

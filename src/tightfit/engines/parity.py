@@ -149,5 +149,6 @@ def loss_of(
     if targets is None:
         lost = task.expected_loss(run_NK, export_NK, temperature)
         return Loss(lost, "probabilities", len(run_NK))
-    lost = task.row_scores(run_NK, targets).mean() - task.row_scores(export_NK, targets).mean()
+    own_N, others_N = (task.row_scores(each_NK, targets) for each_NK in (run_NK, export_NK))
+    lost = np.subtract(own_N, others_N, dtype=np.float64).mean()
     return Loss(float(lost), "labels", len(run_NK))

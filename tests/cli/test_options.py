@@ -187,6 +187,15 @@ def test_help_lists_recipes_and_settings(verb: str) -> None:
         assert name.rpartition(".")[2] in words, name
 
 
+def test_paragraphs_of_help_are_folded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the terminal alone, which left a word or two on every other line of the source."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.rstrip() for line in cli("compare", "--help").stdout.splitlines()]
+    first = next(row for row, line in enumerate(lines) if line.startswith(" The majority"))
+    end = lines.index("", first)
+    assert min(map(len, lines[first : end - 1])) > 60
+
+
 def test_help_is_the_same_when_asked_twice() -> None:
     """The listing is put in once."""
     assert cli("train", "--help").stdout == cli("train", "--help").stdout

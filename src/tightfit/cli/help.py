@@ -5,6 +5,7 @@ Worked examples, recipes and settings stand there.
 
 from __future__ import annotations
 
+import re
 import shlex
 import textwrap
 from collections import Counter
@@ -20,14 +21,21 @@ from tightfit.errors import UsageError, nearest
 
 WIDTH = 76
 
+_LINE_END = re.compile(r"(?<!\n)\n(?!\n)")
+"""Within a paragraph."""
+
 MISSPELT = 0.8
 """How like an option a word must be, that this one alone was meant (a share, as difflib has it)."""
 
 
 def with_end(command: Any, end: str) -> Any:
-    """A command whose help page ends so; the command itself is left as it is."""
+    """A command whose help page ends so; the command itself is left as it is.
+
+    Its paragraphs are left to the terminal to fold, which would fold their lines once more.
+    """
     shown = copy(command)
     shown.epilog = end
+    shown.help = _LINE_END.sub(" ", command.help or "")
     return shown
 
 

@@ -91,6 +91,19 @@ def test_planning_loads_no_torch() -> None:
     assert verbs == {"tightfit.cli.plan_command"}, "each verb is a file of its own"
 
 
+def test_a_cap_that_is_too_small_is_told_without_torch(tmp_path: Path) -> None:
+    """The rows say how many labels there are, and shipped integers what they cost."""
+    program = (
+        "import sys, tightfit.errors\nfrom tightfit.progress import Progress\n"
+        f"try:\n    tightfit.train('sample', budget=100, out={str(tmp_path / 'r')!r}, "
+        "progress=Progress())\nexcept tightfit.errors.BudgetError:\n    print(*sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    loaded = set(shown.stdout.decode().split())
+    assert "tightfit.verbs.origin" in loaded
+    assert not {"torch", "transformers", "peft"} & loaded
+
+
 def test_completion_knows_the_verbs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that begin so, with what each is for, though none of them is loaded before."""
     monkeypatch.setenv("_TIGHTFIT_COMPLETE", "complete_zsh")

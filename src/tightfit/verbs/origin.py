@@ -10,12 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
+from tightfit.budget.plan_settings import plan_by
 from tightfit.config import Config
 from tightfit.data.facts import DataFacts
 from tightfit.data.labels import LabelSet
 from tightfit.data.name_sentences import unknown_descriptions
 from tightfit.data.table import Table
 from tightfit.data.text_digests import read_text_digests
+from tightfit.errors import BudgetError
+from tightfit.model.candidates import candidate_names
+from tightfit.model.locate import shapes_by_name
 from tightfit.progress import Progress
 from tightfit.run import Run
 from tightfit.tasks import SingleLabel, need_one_class
@@ -98,16 +102,33 @@ class ReadRequest:
 
         Raises:
             DataError: rows are faulty, or too few.
+            BudgetError: the cap is too small for so many labels in any of the encoders.
             ArtefactError: the run to go on from is incomplete or damaged.
         """
         origin = None if request.from_run is None else Origin.of(request.from_run)
         dataset = _rows(request, origin, progress)
+        if origin is None:
+            _check_cap(request.config, dataset.task.outputs)
         described = request.config.data.label_descriptions
         if dataset.task.one_class:
             unknown = unknown_descriptions(dataset.task.names, described)
             if unknown is not None:
                 progress.warn(unknown)
         return cls(request, with_pool(dataset, request.config, request.unlabelled), origin)
+
+
+def _check_cap(config: Config, outputs: int) -> None:
+    """Refuse what needs no weights to be refused. The plan of a training may cost more than this
+    one, as where its head reads the mean, and never less."""
+    refused: list[BudgetError] = []
+    for name in candidate_names(config.model):
+        try:
+            plan_by(config, shapes_by_name(name, outputs), model=name, num_labels=outputs)
+        except BudgetError as error:
+            refused.append(error)
+        else:
+            return
+    raise refused[0]
 
 
 def _rows(request: TrainRequest, origin: Origin | None, progress: Progress) -> Dataset:

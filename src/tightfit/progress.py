@@ -213,7 +213,7 @@ class Patient(RichProgress, Bar):
         names: list[str] = []
         frame: FrameType | None = sys._getframe()
         while frame is not None:
-            names.append(frame.f_globals["__name__"].partition(".")[0])
+            names.append(str(frame.f_globals.get("__name__")).partition(".")[0])
             frame = frame.f_back
         # Not the first line that is none of ours: those of contextlib stand between, too.
         ours = len(names) - names[::-1].index(__package__)

@@ -88,4 +88,4 @@ def test_the_command_takes_one(finished: tightfit.TrainResult, rows_file: Path) 
     recipe = str(finished.run / "config.toml")
     told = cli("train", "--data", str(rows_file), "--recipe", recipe, "--dry-run", "--max-steps=9")
     assert told.exit_code == 0, told.stderr
-    assert "9 steps" in told.stderr
+    assert "9 steps" in told.stdout

@@ -34,7 +34,7 @@ def run(trained: Callable[[str], TrainResult]) -> TrainResult:
 
 def test_the_table_of_the_plan() -> None:
     """Five biases in each of the embedded encoder's six blocks: 4 x 384 + 1,536 wide."""
-    lines = cli("plan", "--set", BIAS).stderr.splitlines()
+    lines = cli("plan", "--set", BIAS).stdout.splitlines()
     assert any(line.split()[:6] == ["30", "x", "bias", "width", "out", "18,432"] for line in lines)
 
 

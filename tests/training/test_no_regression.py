@@ -83,7 +83,7 @@ def test_the_command_says_what_the_ticks_mean(
 ) -> None:
     """In one line each."""
     monkeypatch.setitem(vars(tightfit), "train", lambda *_, **__: kept[0])
-    page = cli("train", "--data", "sample").stderr
+    page = cli("train", "--data", "sample").stdout
     assert "→ no step did better, on validation rows scored while training" in page
     assert "✗ movement: no trained part moved: the start was kept" in page
     assert "✓ no regression: no worse than its start, as far as the rows can tell" in page

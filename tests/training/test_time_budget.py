@@ -208,7 +208,7 @@ def test_a_run_that_scored_a_sample_says_so(
     assert "on a sample of 12 rows" in run.folder.report.read_text("utf-8")
     assert "12 of the validation rows" in (run.artefact / "README.md").read_text("utf-8")
     monkeypatch.setitem(vars(tightfit), "train", lambda *_, **__: result)
-    assert "on a sample of 12 validation rows" in cli("train", "--data", "x").stderr
+    assert "on a sample of 12 validation rows" in cli("train", "--data", "x").stdout
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read off /proc")
